@@ -1,0 +1,1 @@
+"""The shapes of evidence: one module per predicate type."""

@@ -1,0 +1,42 @@
+"""The base of everything stored or exchanged, and how its content is addressed."""
+
+import hashlib
+from typing import Annotated, Any
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+__all__ = ["MAX_SAFE_INTEGER", "Record", "Sha256", "canonical_bytes", "content_id", "sha256_hex"]
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""Larger integers are written as strings: RFC 8785 numbers are IEEE 754 doubles."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest in lower-case hexadecimal."""
+
+
+class Record(BaseModel):
+    """A frozen value; unknown fields and non-finite numbers are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
+    )
+
+    def document(self) -> dict[str, Any]:
+        """The record as JSON-ready data, with aliases."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def canonical_bytes(content: Record | dict[str, Any]) -> bytes:
+    """RFC 8785 canonical JSON of a record or of JSON-ready data."""
+    data = content.document() if isinstance(content, Record) else content
+    return rfc8785.dumps(data)
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def content_id(content: Record | dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of the content: equal content has an equal id, everywhere and always."""
+    return sha256_hex(canonical_bytes(content))

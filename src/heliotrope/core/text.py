@@ -1,0 +1,27 @@
+"""Making untrusted text safe to show. Paths, names and labels come from whoever made the model."""
+
+import unicodedata
+
+__all__ = ["printable", "shorten"]
+
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Controls, format characters (bidi overrides, zero-width), surrogates, private use, unassigned, separators."""
+
+
+def printable(text: str) -> str:
+    """The text with every control, format and surrogate character written as an escape; one line, safe on a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(char) if unicodedata.category(char) in _HIDDEN_CATEGORIES else char for char in text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` characters, with an ellipsis in the middle, where paths differ least."""
+    if len(text) <= width:
+        return text
+    head = max((width - 1) // 3, 1)
+    return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"

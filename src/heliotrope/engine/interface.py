@@ -1,0 +1,121 @@
+"""The types a check meets: what it is asked (Task), what surrounds it (RunContext), and how it describes itself."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from heliotrope.config.schema import HeliotropeConfig, Suite
+from heliotrope.core.evidence import Blob
+from heliotrope.core.records import Record, Sha256
+from heliotrope.core.runs import CheckResult
+from heliotrope.core.subjects import Subject
+
+__all__ = [
+    "CheckDescriptor",
+    "CheckFunction",
+    "CostClass",
+    "Isolation",
+    "Limits",
+    "Planned",
+    "Project",
+    "RunContext",
+    "Task",
+]
+
+CostClass = Literal["quick", "standard", "deep"]
+Isolation = Literal["inline", "worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What is to be assessed. `config` is None for a file or folder without heliotrope.yaml."""
+
+    name: str
+    root: Path
+    """The folder of heliotrope.yaml, or the folder (or parent of the file) named on the command line; absolute."""
+    paths: tuple[Path, ...]
+    """What to look at: (root,) as a rule."""
+    config: HeliotropeConfig | None
+    config_path: Path | None
+    suite: Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A check that wants to run on a subject."""
+
+    subject: Subject
+    parameters: Record
+    inputs: dict[str, Path] = field(default_factory=dict)
+    """Files and folders whose digests identify what is examined, by name."""
+    missing: tuple[str, ...] = ()
+    """Configuration keys that must be filled first; if any, the outcome is inconclusive and names them."""
+    estimate_seconds: float = 1.0
+
+
+class Task(Record):
+    """One check on one subject, as it travels to a worker."""
+
+    check: str
+    subject: Subject
+    root: str
+    """Absolute path of the project folder."""
+    parameters: dict[str, Any]
+    """The check's own parameter record as JSON."""
+    inputs: dict[str, Sha256]
+    seed: int
+
+
+class Limits(Record):
+    """What a run may take. Reaching one is an error outcome, never a verdict."""
+
+    wall_seconds: float = 1800.0
+    memory_bytes: int = 8 * 2**30
+
+
+class RunContext(Protocol):
+    """What surrounds a running check."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def workdir(self) -> Path:
+        """A temporary folder of this run's own."""
+
+    def progress(self, done: float, total: float, text: str = "") -> None:
+        """Say how far it is; also the point where a cancelled run stops (raises RunCancelled)."""
+
+    def store(self, data: bytes, media_type: str) -> Blob:
+        """Keep bytes beside the ledger under their digest."""
+
+
+CheckFunction = Callable[[Task, RunContext], CheckResult]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDescriptor:
+    """What is known of a check without importing anything heavy."""
+
+    id: str
+    """Dotted, as in evasion.pgd."""
+    version: str
+    title: str
+    applies_to: Literal["project", "model"]
+    cost: CostClass
+    isolation: Isolation
+    runs_project_code: bool
+    """Needs consent: --allow-code or a trust mark."""
+    extra: str | None
+    """The optional dependency group it needs."""
+    modules: tuple[str, ...]
+    """Python modules that must be importable, by which the extra is recognised."""
+    parameters: type[Record]
+    plan: Callable[[Project], Iterator[Planned]]
+    function: CheckFunction
+
+    @property
+    def docs(self) -> str:
+        """The section of the reference that describes it."""
+        return f"docs/reference/checks.md#{self.id.replace('.', '-')}"
