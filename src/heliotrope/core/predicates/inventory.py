@@ -5,7 +5,7 @@ from typing import Literal
 from heliotrope.core.records import Record
 from heliotrope.core.subjects import Artifact
 
-__all__ = ["INVENTORY_PREDICATE", "FileRole", "InventoryPredicate", "InventoryProblem", "InventoryFile"]
+__all__ = ["INVENTORY_PREDICATE", "FileRole", "InventoryFile", "InventoryPredicate", "InventoryProblem"]
 
 INVENTORY_PREDICATE = "urn:heliotrope:predicate:inventory:v1"
 
