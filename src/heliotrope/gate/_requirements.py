@@ -1,0 +1,154 @@
+"""Holding one requirement against the facts: three-valued, and unknown whenever something was not seen."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from heliotrope.core.assessments import RunEntry
+from heliotrope.core.decisions import RuleState
+from heliotrope.core.findings import at_least
+from heliotrope.core.predicates.scan import SCAN_PREDICATE, FileReport, ScanPredicate
+from heliotrope.core.records import Sha256
+from heliotrope.core.subjects import Subject
+from heliotrope.core.text import printable, shorten
+from heliotrope.gate.interface import Facts
+from heliotrope.gate.policy import (
+    CheckRequirement,
+    ConcludedRequirement,
+    EffectivePolicy,
+    ExaminedRequirement,
+    FilesRequirement,
+    FindingsRequirement,
+)
+
+__all__ = [
+    "CONCLUDED",
+    "Held",
+    "hold_check",
+    "hold_concluded",
+    "hold_examined",
+    "hold_files",
+    "hold_findings",
+    "why_absent",
+]
+
+CONCLUDED = frozenset({"passed", "failed", "not_applicable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What came of holding a requirement."""
+
+    state: RuleState
+    wanted: str
+    actual: str
+    reason: str = ""
+    needs: tuple[str, ...] = ()
+    evidence: tuple[Sha256, ...] = field(default=())
+
+
+def hold_examined(requirement: ExaminedRequirement, facts: Facts) -> Held:
+    models = sum(1 for subject in facts.subjects if subject.kind == "model")
+    scanned = _scanned(facts)
+    judged = [report for _, reports in scanned for report in reports]
+    wanted = f"at least {requirement.at_least} model file or configured model"
+    actual = f"{len(judged)} judged files, {models} configured models"
+    state: RuleState = "pass" if len(judged) + models >= requirement.at_least else "unknown"
+    reason = "" if state == "pass" else "nothing here was judged, so nothing can be allowed"
+    return Held(state, wanted, actual, reason, (), tuple(entry for entry, _ in scanned))
+
+
+def hold_check(requirement: CheckRequirement, facts: Facts, subject: Subject) -> Held:
+    wanted = f"{requirement.check} passed"
+    runs = [run for run in facts.runs if run.check == requirement.check and run.subject == subject.urn]
+    if not runs:
+        return Held("unknown", wanted, "it was not run", why_absent(requirement.check))
+    run = runs[-1]
+    states: dict[str, RuleState] = {"passed": "pass", "failed": "fail", "not_applicable": "not_applicable"}
+    return Held(states.get(run.outcome, "unknown"), wanted, run.outcome, run.reason, run.needs, run.evidence)
+
+
+def hold_concluded(_: ConcludedRequirement, facts: Facts) -> Held:
+    wanted = "every check concluded"
+    open_runs = [run for run in facts.runs if run.outcome not in CONCLUDED]
+    if not facts.runs:
+        return Held("unknown", wanted, "no check ran", "nothing was looked at")
+    if not open_runs:
+        return Held("pass", wanted, f"all {len(facts.runs)} runs concluded")
+    named = "; ".join(f"{run.check}: {run.outcome}" for run in open_runs[:5])
+    more = f" and {len(open_runs) - 5} more" if len(open_runs) > 5 else ""
+    needs = tuple(dict.fromkeys(need for run in open_runs for need in run.needs))
+    return Held(
+        "unknown", wanted, f"{len(open_runs)} of {len(facts.runs)} runs did not conclude", f"{named}{more}", needs
+    )
+
+
+def hold_files(requirement: FilesRequirement, facts: Facts, subject: Subject) -> Held:
+    wanted = f"verdict {' or '.join(requirement.accept)} for every model file"
+    runs = [run for run in facts.runs if run.check == "scan.files" and run.subject == subject.urn]
+    scanned = _scanned(facts)
+    evidence = tuple(entry for entry, _ in scanned)
+    if runs and runs[-1].outcome == "not_applicable":
+        return Held("not_applicable", wanted, "no model file", runs[-1].reason, (), evidence)
+    if not scanned:
+        reason = runs[-1].reason if runs else why_absent("scan.files")
+        needs = runs[-1].needs if runs else ()
+        return Held("unknown", wanted, "no inspection", reason, needs)
+    reports = [report for _, found in scanned for report in found]
+    counted = [report for report in reports if not _all_known(report, facts.known_fingerprints)]
+    bad = [report for report in counted if report.verdict not in requirement.accept]
+    proven = [report for report in bad if report.verdict in ("malicious", "suspicious")]
+    known = len(reports) - len(counted)
+    note = f"{known} files whose findings the baseline knows are not counted" if known else ""
+    if not bad:
+        return Held("pass", wanted, f"{len(reports)} files, none worse", note, (), evidence)
+    state: RuleState = "fail" if proven else "unknown"
+    return Held(state, wanted, _name_files(proven or bad), note, (), evidence)
+
+
+def hold_findings(requirement: FindingsRequirement, facts: Facts, effective: EffectivePolicy) -> Held:
+    threshold = effective.fail_on or requirement.at_or_above
+    wanted = f"at most {requirement.at_most} findings of severity {threshold} or worse"
+    serious = [finding for finding in facts.findings if at_least(finding.severity, threshold)]
+    fresh = [finding for finding in serious if finding.fingerprint not in facts.known_fingerprints]
+    known = len(serious) - len(fresh)
+    note = f"{known} findings of baseline {facts.baseline} are not counted" if known else ""
+    evidence = tuple(dict.fromkeys(item for run in facts.runs for item in run.evidence))
+    if len(fresh) > requirement.at_most:
+        first = fresh[0]
+        named = shorten(printable(first.message), 120)
+        return Held("fail", wanted, f"{len(fresh)}, the first: {named}", note, (), evidence)
+    blind = [run.check for run in facts.runs if run.outcome not in CONCLUDED]
+    if not facts.runs or (blind and len(blind) == len(facts.runs)):
+        return Held("unknown", wanted, "no check concluded", "nothing was looked at", (), evidence)
+    return Held("pass", wanted, f"{len(fresh)}", note, (), evidence)
+
+
+def why_absent(check: str) -> str:
+    return f"the check {check} was not run"
+
+
+def _scanned(facts: Facts) -> list[tuple[Sha256, tuple[FileReport, ...]]]:
+    return [
+        (entry.id, ScanPredicate.model_validate(entry.predicate).files)
+        for entry in facts.evidence
+        if entry.predicate_type == SCAN_PREDICATE
+    ]
+
+
+def _all_known(report: FileReport, known: frozenset[str]) -> bool:
+    """Whether the verdict rests on known findings alone. What could not be analysed is never known."""
+    if report.incomplete or not report.findings or report.verdict not in ("malicious", "suspicious"):
+        return False
+    return all(finding.fingerprint in known for finding in report.findings)
+
+
+def _name_files(reports: Iterable[FileReport]) -> str:
+    listed = list(reports)
+    named = ", ".join(f"{shorten(printable(report.path), 60)} is {report.verdict}" for report in listed[:3])
+    return f"{named} and {len(listed) - 3} more" if len(listed) > 3 else named
+
+
+def latest_run(facts: Facts, check: str, subject: Subject) -> RunEntry | None:
+    """The last run of a check on a subject."""
+    runs = [run for run in facts.runs if run.check == check and run.subject == subject.urn]
+    return runs[-1] if runs else None

@@ -1,0 +1,129 @@
+"""Holding requirements on measured values and on fields of evidence."""
+
+from typing import Any
+
+from heliotrope.core.assessments import RunEntry
+from heliotrope.core.measurements import Measurement
+from heliotrope.core.subjects import Subject
+from heliotrope.core.text import printable, shorten
+from heliotrope.gate._requirements import CONCLUDED, Held, latest_run, why_absent
+from heliotrope.gate.interface import Facts
+from heliotrope.gate.policy import EffectivePolicy, EvidenceRequirement, MeasurementRequirement
+
+__all__ = ["hold_evidence", "hold_measurement"]
+
+
+def hold_measurement(
+    requirement: MeasurementRequirement, facts: Facts, subject: Subject, effective: EffectivePolicy
+) -> Held:
+    """A value is good when its whole interval is, bad when none of it is, and unknown across the limit."""
+    metric = requirement.metric
+    low, high = _limits(requirement, effective)
+    run = latest_run(facts, requirement.check, subject)
+    seen = [
+        item for item in facts.observed if (item.measurement.metric, item.measurement.subject) == (metric, subject.urn)
+    ]
+    actual = _show(seen[-1].measurement) if seen else "not measured"
+    evidence = seen[-1].evidence if seen else (run.evidence if run else ())
+    if low is None and high is None:
+        key = f"gates.floors.{metric}"
+        return Held("unknown", f"a floor for {metric}", actual, f"no floor is set: fill {key}", (key,), evidence)
+    wanted = f"{metric} {'≥' if low is not None else '≤'} {low if low is not None else high:g}"
+    if not seen or seen[-1].measurement.value is None:
+        return Held("unknown", wanted, actual, *_absent(run, requirement.check), evidence)
+    good, bad = _compare(seen[-1].measurement, low, high, by_interval=requirement.judge == "interval")
+    if bad:
+        return Held("fail", wanted, actual, "", (), evidence)
+    if good and seen[-1].run.outcome in CONCLUDED:
+        return Held("pass", wanted, actual, "", (), evidence)
+    if good:
+        reason = f"the run that measured it did not conclude: {seen[-1].run.reason}"
+        return Held("unknown", wanted, actual, reason, seen[-1].run.needs, evidence)
+    reason = "the confidence interval lies on both sides of the limit: take a larger sample"
+    return Held("unknown", wanted, actual, reason, ("sample",), evidence)
+
+
+def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subject) -> Held:
+    """A field of the newest evidence of that type that a run on this subject produced."""
+    wanted = f"{requirement.field} {_show_test(requirement)}"
+    run = latest_run(facts, requirement.check, subject)
+    entries = [
+        entry
+        for entry in facts.evidence
+        if entry.predicate_type == requirement.predicate and run and entry.id in run.evidence
+    ]
+    if not entries:
+        return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
+    entry = entries[-1]
+    value = _field(entry.predicate, requirement.field)
+    shown = shorten(printable(str(value)), 80)
+    if value is None or isinstance(value, dict | list):
+        return Held("unknown", wanted, shown, f"the evidence has no value at {requirement.field}", (), (entry.id,))
+    if value in requirement.unknown_if:
+        reason = run.reason if run else ""
+        return Held("unknown", wanted, shown, reason, run.needs if run else (), (entry.id,))
+    state = _test(requirement, value)
+    return Held("unknown" if state is None else "pass" if state else "fail", wanted, shown, "", (), (entry.id,))
+
+
+def _limits(requirement: MeasurementRequirement, effective: EffectivePolicy) -> tuple[float | None, float | None]:
+    """Lowest and highest acceptable value; the stricter of policy and floor."""
+    if requirement.at_most is not None:
+        return None, requirement.at_most
+    candidates = [
+        value for value in (requirement.at_least, effective.floors.get(requirement.metric)) if value is not None
+    ]
+    return (max(candidates) if candidates else None), None
+
+
+def _compare(
+    measurement: Measurement, low: float | None, high: float | None, *, by_interval: bool
+) -> tuple[bool, bool]:
+    value = measurement.value if measurement.value is not None else float("nan")
+    bottom = top = value
+    if by_interval and measurement.interval is not None:
+        bottom, top = measurement.interval.low, measurement.interval.high
+    if low is not None:
+        return bottom >= low, top < low
+    if high is not None:
+        return top <= high, bottom > high
+    return False, False
+
+
+def _absent(run: RunEntry | None, check: str) -> tuple[str, tuple[str, ...]]:
+    return (run.reason or run.outcome, run.needs) if run else (why_absent(check), ())
+
+
+def _show(measurement: Measurement) -> str:
+    if measurement.value is None:
+        return measurement.undefined_reason or "undefined"
+    interval = measurement.interval
+    span = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+    return f"{measurement.value:.4f}{span}, n = {measurement.n}"
+
+
+def _show_test(requirement: EvidenceRequirement) -> str:
+    if requirement.one_of is not None:
+        return "is " + " or ".join(str(value) for value in requirement.one_of)
+    limits = [("≥", requirement.at_least), ("≤", requirement.at_most)]
+    return " and ".join(f"{sign} {value:g}" for sign, value in limits if value is not None)
+
+
+def _test(requirement: EvidenceRequirement, value: Any) -> bool | None:
+    """None when the value is not of a kind that can be compared."""
+    if requirement.one_of is not None:
+        return value in requirement.one_of
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    above = requirement.at_least is None or value >= requirement.at_least
+    below = requirement.at_most is None or value <= requirement.at_most
+    return above and below
+
+
+def _field(predicate: dict[str, Any], path: str) -> Any:
+    value: Any = predicate
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
