@@ -1,0 +1,114 @@
+"""The root command, and the one place where errors become exit codes."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from heliotrope import __version__
+from heliotrope.cli._settings import Settings, global_options
+from heliotrope.core.errors import ExitCode, HeliotropeError
+from heliotrope.core.text import printable
+
+__all__ = ["COMMANDS", "main", "root"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "assess": ("heliotrope.cli.assess", "Inspect, test and decide: the main job."),
+    "scan": ("heliotrope.cli.scan", "Inspect model files without loading them."),
+    "init": ("heliotrope.cli.init", "Write heliotrope.yaml from what is found in a repository."),
+    "demo": ("heliotrope.cli.demo", "Build and assess the examples."),
+    "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),
+    "trust": ("heliotrope.cli.trust", "Say which projects may run their code."),
+    "config": ("heliotrope.cli.config", "Show which setting holds and where it comes from."),
+    "plugins": ("heliotrope.cli.plugins", "List checks, available or not, and why."),
+    "doctor": ("heliotrope.cli.doctor", "Look at this installation and say what is missing."),
+}
+"""Command name to (module, short help). The help is repeated here so that `helio --help` imports none of them."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 pass · 1 no, on evidence · 2 usage or configuration · 3 inconclusive · 4 our own fault.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="heliotrope", message="%(prog)s %(version)s")
+@global_options
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Heliotrope secures machine-learning models: inspect, test, gate, defend.
+
+    Start with: helio init, then helio assess. For a single file: helio scan FILE.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with a documented code."""
+    settings = Settings()
+    try:
+        code = root.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="helio",
+            standalone_mode=False,
+            obj=settings,
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _say_usage(error)
+        sys.exit(ExitCode.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        _say("cancelled", "stopped before it was finished", "")
+        sys.exit(ExitCode.INCONCLUSIVE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to say
+        sys.exit(ExitCode.INCONCLUSIVE)
+    except HeliotropeError as error:
+        if settings.debug:
+            raise
+        _say(error.code, error.message, error.hint)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if settings.debug:
+            raise
+        _say(
+            "internal",
+            f"{type(error).__name__}: {error}",
+            "this is a fault of Heliotrope; run again with --debug and report what it prints",
+        )
+        sys.exit(ExitCode.INTERNAL)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(code: str, message: str, hint: str) -> None:
+    lines = [f"error[{code}]: {_safe(message)}"]
+    if hint:
+        lines.append(f"  hint: {_safe(hint)}")
+    click.echo("\n".join(lines), err=True)
+
+
+def _safe(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _say_usage(error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    where = f"{context.command_path} --help" if context is not None else "helio --help"
+    _say("usage", error.format_message(), where)

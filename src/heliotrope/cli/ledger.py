@@ -1,0 +1,55 @@
+"""`helio ledger verify`: whether anything recorded was changed, removed, reordered or added."""
+
+from pathlib import Path
+
+import click
+
+from heliotrope.cli._settings import global_options, settings_of
+from heliotrope.core.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.group(name="ledger")
+@global_options
+def command() -> None:
+    """Verify what was recorded."""
+
+
+@command.command(name="verify")
+@click.argument("path", type=click.Path(path_type=Path), default=Path())
+@click.option("--head", metavar="H", help="Head printed in a report: detects truncation and rewriting, too.")
+@global_options
+@click.pass_context
+def verify(ctx: click.Context, path: Path, head: str | None) -> None:
+    """Verify the ledger of the project at PATH, or the one named by --ledger.
+
+    Exit code 1 names the first record that was changed, deleted, reordered or inserted.
+    """
+    from heliotrope.core.records import canonical_bytes
+    from heliotrope.ledger import open_ledger
+    from heliotrope.ledger.interface import Head
+    from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
+
+    settings = settings_of(ctx)
+    form = settings.choose_format("table", "json")
+    wanted = Head.parse(head) if head else None
+    base = path if path.name != STATE_NAME else path.parent
+    location = settings.ledger or str(base / STATE_NAME / LEDGER_NAME if base.is_dir() else base)
+    if settings.ledger is None and not Path(location).exists():
+        raise UsageError(
+            f"{location}: there is no ledger here", hint="run helio assess first, or name one with --ledger"
+        )
+    with open_ledger(location) as ledger:
+        verified = ledger.verify(wanted)
+    if form == "json":
+        document = {
+            "schema": "heliotrope.ledger-verification/v1",
+            "records": verified.records,
+            "head": str(verified.head),
+            "checked_against": head,
+        }
+        settings.emit(canonical_bytes(document).decode())
+        return
+    against = "and agrees with the head given" if wanted else "(without --head, a cut-off end cannot be noticed)"
+    settings.emit(f"{verified.records} records, the chain holds {against}\nhead {verified.head}")

@@ -1,0 +1,71 @@
+"""`helio scan`: static inspection of model files."""
+
+from pathlib import Path
+
+import click
+
+from heliotrope.cli._settings import Settings, global_options, settings_of
+from heliotrope.core.errors import ExitCode, UsageError
+from heliotrope.core.predicates.scan import ScanDocument, ScanVerdict
+from heliotrope.core.text import printable
+
+__all__ = ["command"]
+
+_EXIT_CODES: dict[ScanVerdict, ExitCode] = {
+    "malicious": ExitCode.NO,
+    "suspicious": ExitCode.NO,
+    "incomplete": ExitCode.INCONCLUSIVE,
+    "unsupported": ExitCode.INCONCLUSIVE,
+    "clean": ExitCode.PASS,
+}
+
+
+@click.command(name="scan")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@global_options
+@click.pass_context
+def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
+    """Inspect model files and folders without loading, importing or executing anything.
+
+    A file named here is judged whatever it is; inside a folder, only models, their data and their configuration are.
+    Exit code: 1 suspicious or malicious, 3 not fully analysed or unsupported, 0 clean.
+    """
+    from heliotrope.scan import scan_paths
+
+    settings = settings_of(ctx)
+    form = settings.choose_format("table", "json", "sarif")
+    for path in paths:
+        if not path.exists() and not path.is_symlink():
+            raise UsageError(f"{printable(str(path))}: no such file or folder")
+    document = scan_paths(paths)
+    settings.emit(_render(document, form, settings))
+    _record(document, settings)
+    ctx.exit(_EXIT_CODES[document.verdict])
+
+
+def _render(document: ScanDocument, form: str, settings: Settings) -> str:
+    if form == "json":
+        from heliotrope.report import render_json
+
+        return render_json(document)
+    if form == "sarif":
+        from heliotrope.report import render_sarif
+        from heliotrope.scan.rules import RULES
+
+        return render_sarif(document, RULES)
+    from heliotrope.report import render_scan_terminal
+
+    return render_scan_terminal(document, width=settings.width, color=settings.color)
+
+
+def _record(document: ScanDocument, settings: Settings) -> None:
+    """Keep the result where there already is a ledger: named by --ledger, or of the project around us."""
+    from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
+
+    state = Path.cwd() / STATE_NAME
+    if settings.ledger is None and not (state / LEDGER_NAME).is_file():
+        return
+    from heliotrope.lifecycle.scanning import record_scan
+
+    head = record_scan(document, state=state, ledger=settings.ledger)
+    settings.note(f"recorded; ledger head {head}")

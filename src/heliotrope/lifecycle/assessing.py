@@ -1,0 +1,211 @@
+"""The main job: discover, check, decide, report."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from heliotrope.config.schema import Suite
+from heliotrope.core.assessments import Assessment
+from heliotrope.core.errors import LedgerError
+from heliotrope.core.findings import Severity
+from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
+from heliotrope.core.outcomes import Errored
+from heliotrope.engine.executors import RunCancelledError
+from heliotrope.engine.files import WalkedFile, walk
+from heliotrope.engine.interface import Limits, Project
+from heliotrope.engine.registry import unavailable
+from heliotrope.engine.reuse import ReusePolicy
+from heliotrope.engine.runner import Recorded, Runner
+from heliotrope.gate import effective_policy
+from heliotrope.ledger.blobs import BlobStore
+from heliotrope.ledger.interface import Entry
+from heliotrope.lifecycle.assembly import conclude, gather, target_key
+from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
+from heliotrope.lifecycle.consent import consent_for
+from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
+from heliotrope.lifecycle.reports import write_reports
+from heliotrope.lifecycle.state import Store, open_store
+from heliotrope.lifecycle.target import Target, resolve_target
+
+__all__ = ["AssessOptions", "Assessed", "Observer", "assess"]
+
+_GIB = 2**30
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class AssessOptions:
+    """What the person chose; None means: as heliotrope.yaml says, else the default."""
+
+    config_file: Path | None = None
+    policy_file: Path | None = None
+    ledger: str | None = None
+    report_dir: Path | None = None
+    selection: Selection = field(default_factory=Selection)
+    suite: Suite | None = None
+    seed: int | None = None
+    baseline: str | None = None
+    fresh: bool = False
+    allow_code: bool = False
+    fail_on: Severity | None = None
+
+
+class Observer:
+    """Is told how an assessment proceeds; the default keeps quiet. Raise RunCancelledError in progress to stop."""
+
+    def planned(self, runs: Sequence[PlannedRun], seconds: float) -> None:
+        """Before the first check, with the estimate."""
+
+    def started(self, run: PlannedRun, position: int, total: int) -> None:
+        """A check begins."""
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """A check says how far it is."""
+
+    def finished(self, recorded: Recorded) -> None:
+        """A check ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """The result, where its reports are, and the head of the ledger after it."""
+
+    assessment: Assessment
+    reports: dict[str, Path]
+    head: str
+    read_blob: Callable[[str], bytes | None]
+
+
+def assess(
+    path: Path,
+    options: AssessOptions,
+    *,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+) -> Assessed:
+    """Assess a project, a folder or a file, record everything and write the reports.
+
+    Raises UsageError and ConfigError before anything ran, LedgerError and OutputError when results cannot be kept.
+    """
+    clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
+    started = clock.now()
+    target = resolve_target(path, config_file=options.config_file, suite=options.suite)
+    config = target.project.config
+    effective, source = effective_policy(
+        config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
+    )
+    selection = replace(options.selection, skip=(*options.selection.skip, *(config.checks.skip if config else ())))
+    runs = [_with_code_input(run, target.project) for run in plan(target.project, selection)]
+    with open_store(target.state, options.ledger, clock) as store:
+        previous = previous_assessment(store.ledger, target_key(target))
+        baseline = load_baseline(store.ledger, options.baseline, target_key(target)) if options.baseline else None
+        runner = _runner(target, options, store, clock)
+        observer.planned(runs, estimate_seconds(runs, store.ledger))
+        recorded = _run_all(runs, runner, target.project, observer)
+        facts = gather(target.project, runs, recorded, known_fingerprints(baseline), baseline.id if baseline else None)
+        assessment = conclude(
+            target,
+            effective=effective,
+            reference=effective.reference(source),
+            facts=facts,
+            store=store,
+            assessment_id=ids.new(),
+            started=started,
+            finished=clock.now(),
+        )
+        if previous is not None:
+            changes = difference(
+                previous, runs=facts.runs, findings=assessment.findings, measurements=assessment.measurements
+            )
+            assessment = assessment.model_copy(update={"difference": changes})
+        _keep(assessment, target, store)
+        folder = options.report_dir or target.state / "reports" / assessment.id
+        read_blob = _blob_reader(store.blobs)
+        reports = write_reports(assessment, folder, read_blob=read_blob)
+        return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
+
+
+def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) -> Runner:
+    config = target.project.config
+    limits = Limits()
+    if config is not None:
+        limits = Limits(
+            wall_seconds=config.checks.time_limit or limits.wall_seconds,
+            memory_bytes=int(config.checks.memory_limit * _GIB) if config.checks.memory_limit else limits.memory_bytes,
+        )
+    age = config.gates.maximum_age if config else "7d"
+    return Runner(
+        ledger=store.ledger,
+        blobs=store.blobs,
+        clock=clock,
+        consent=consent_for(target.project, allow_code=options.allow_code),
+        limits=limits,
+        reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
+        seed=options.seed if options.seed is not None else config.seed if config else 0,
+    )
+
+
+def _with_code_input(run: PlannedRun, project: Project) -> PlannedRun:
+    """Evidence about project code rests on every Python file of the project, not on the loader alone."""
+    if not run.descriptor.runs_project_code or run.preset is not None:
+        return run
+    code = {
+        f"code/{item.relative}": item.path
+        for item in walk(project.root)
+        if isinstance(item, WalkedFile) and item.path.suffix == ".py"
+    }
+    return replace(run, planned=replace(run.planned, inputs={**run.planned.inputs, **code}))
+
+
+def _run_all(runs: Sequence[PlannedRun], runner: Runner, project: Project, observer: Observer) -> list[Recorded]:
+    """Run one after the other. After a cancellation the rest is recorded as cancelled: nothing is left out silently."""
+    recorded = []
+    cancelled = False
+    for position, run in enumerate(runs, start=1):
+        preset = run.preset
+        if cancelled and preset is None:
+            preset = Errored(kind="cancelled", reason="cancelled before it started")
+        descriptor = run.descriptor
+        if preset is not None:
+            one = runner.record_outcome(
+                descriptor.id, descriptor.version, run.planned.subject.urn, descriptor.title, preset
+            )
+        else:
+            observer.started(run, position, len(runs))
+            try:
+                one = runner.run(descriptor, run.planned, project, observer.progress)
+            except (RunCancelledError, KeyboardInterrupt):
+                outcome = Errored(kind="cancelled", reason="cancelled before it finished")
+                one = runner.record_outcome(
+                    descriptor.id, descriptor.version, run.planned.subject.urn, descriptor.title, outcome
+                )
+        outcome_now = one.run.outcome
+        cancelled = cancelled or (isinstance(outcome_now, Errored) and outcome_now.kind == "cancelled")
+        recorded.append(one)
+        observer.finished(one)
+    subject = project_subject(project).urn
+    for plugin in unavailable():
+        outcome = Errored(kind="unavailable", reason=f"the plug-in {plugin.module} cannot be loaded: {plugin.reason}")
+        recorded.append(runner.record_outcome(f"plugin.{plugin.name}", "0", subject, f"Plug-in {plugin.name}", outcome))
+    return recorded
+
+
+def _keep(assessment: Assessment, target: Target, store: Store) -> None:
+    keys = (
+        ("assessment", assessment.id),
+        ("project", target.project.name),
+        ("target", target_key(target)),
+    )
+    store.ledger.append([Entry("assessment", assessment, keys)])
+
+
+def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
+    def read(sha256: str) -> bytes | None:
+        try:
+            return blobs.get(sha256)
+        except LedgerError:
+            return None
+
+    return read

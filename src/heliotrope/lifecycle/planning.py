@@ -1,0 +1,99 @@
+"""Which checks run on what: selection by --only, --skip and suite, and an estimate of how long it will take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from heliotrope.core.errors import HeliotropeError, UsageError
+from heliotrope.core.outcomes import Errored, Outcome, Skipped
+from heliotrope.core.records import Record
+from heliotrope.core.runs import Run
+from heliotrope.core.subjects import Subject, subject_urn
+from heliotrope.engine.interface import CheckDescriptor, Planned, Project
+from heliotrope.engine.registry import checks
+from heliotrope.ledger.interface import Ledger
+
+__all__ = ["PlannedRun", "Selection", "estimate_seconds", "plan", "project_subject"]
+
+_SUITES = ("quick", "standard", "deep")
+
+
+class _NoParameters(Record):
+    """For a check whose plan could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the person asked for; patterns are ids or shell-style wildcards, as in evasion.*."""
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+    def require_known(self, known: Sequence[str]) -> None:
+        """UsageError for a pattern that matches no check."""
+        for pattern in (*self.only, *self.skip):
+            if not any(fnmatchcase(name, pattern) for name in known):
+                raise UsageError(f"no check is called {pattern!r}", hint=f"known checks: {', '.join(known)}")
+
+    def excludes(self, check: str) -> str | None:
+        """Why a check is left out, or None."""
+        if self.only and not any(fnmatchcase(check, pattern) for pattern in self.only):
+            return "not named by --only"
+        if any(fnmatchcase(check, pattern) for pattern in self.skip):
+            return "left out by --skip or checks.skip"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A check on a subject; `preset` says why it will not even start."""
+
+    descriptor: CheckDescriptor
+    planned: Planned
+    preset: Outcome | None = None
+
+
+def project_subject(project: Project) -> Subject:
+    return Subject(urn=subject_urn(project.name, "project", project.name), kind="project", name=project.name)
+
+
+def plan(project: Project, selection: Selection) -> list[PlannedRun]:
+    """Every run of this assessment in the order in which it happens: project first, cheap first."""
+    descriptors = sorted(checks(), key=lambda item: (item.applies_to != "project", _SUITES.index(item.cost), item.id))
+    selection.require_known([descriptor.id for descriptor in descriptors])
+    return [run for descriptor in descriptors for run in _plan_check(descriptor, project, selection)]
+
+
+def _plan_check(descriptor: CheckDescriptor, project: Project, selection: Selection) -> list[PlannedRun]:
+    try:
+        planned = list(descriptor.plan(project))
+    except HeliotropeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way; the others go on
+        broken = Errored(kind="exception", reason=f"its plan failed: {type(error).__name__}: {error}")
+        nothing = Planned(subject=project_subject(project), parameters=_NoParameters())
+        return [PlannedRun(descriptor, nothing, broken)]
+    return [PlannedRun(descriptor, item, _preset(descriptor, project, selection)) for item in planned]
+
+
+def _preset(descriptor: CheckDescriptor, project: Project, selection: Selection) -> Outcome | None:
+    reason = selection.excludes(descriptor.id)
+    if reason is not None:
+        return Skipped(code="deselected", reason=reason)
+    if _SUITES.index(descriptor.cost) > _SUITES.index(project.suite):
+        return Skipped(code="suite", reason=f"not part of the {project.suite} suite: use --suite {descriptor.cost}")
+    return None
+
+
+def estimate_seconds(runs: Sequence[PlannedRun], ledger: Ledger) -> float:
+    """Wall time to expect: what the same check took last time on this subject, else what its plan says."""
+    return sum(_estimate(run, ledger) for run in runs if run.preset is None and not run.planned.missing)
+
+
+def _estimate(run: PlannedRun, ledger: Ledger) -> float:
+    found = ledger.latest("run", "cost", f"{run.descriptor.id} {run.planned.subject.urn}")
+    if found is not None:
+        wall = Run.model_validate_json(ledger.content(found.content_id)).cost.wall_seconds
+        if wall > 0:
+            return wall
+    return run.planned.estimate_seconds

@@ -1,0 +1,89 @@
+"""The local state of a project: its ledger, its blobs and its reports in .heliotrope, which keeps itself out of git."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliotrope.core.errors import ExitCode, HeliotropeError, LedgerError
+from heliotrope.core.ids import Clock
+from heliotrope.core.text import printable
+from heliotrope.ledger import open_ledger
+from heliotrope.ledger.blobs import BlobStore
+from heliotrope.ledger.interface import Ledger
+from heliotrope.ledger.ownership import require_own
+from heliotrope.lifecycle.target import LEDGER_NAME
+
+__all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
+
+
+BLOBS_NAME = "blobs"
+
+
+class OutputError(HeliotropeError):
+    """A report or the state folder cannot be written."""
+
+    code = "output"
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open ledger with its blobs."""
+
+    ledger: Ledger
+    blobs: BlobStore
+    location: str
+
+
+def prepare_state(state: Path) -> None:
+    """Make the folder, unless something else stands in its place."""
+    if state.is_symlink():
+        raise LedgerError(
+            f"{printable(str(state))} is a link: local state behind a link is not trusted",
+            hint="remove the link, or name a ledger with --ledger",
+        )
+    try:
+        state.mkdir(mode=0o755, exist_ok=True)
+        ignore = state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{printable(str(state))} cannot be written: {error.strerror}",
+            hint="make the folder writable, or use --ledger and --report-dir to write elsewhere",
+        ) from None
+
+
+@contextmanager
+def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]:
+    """The ledger named by --ledger, else the project's own, which must have been made by this user on this machine.
+
+    The chain is verified before anything is taken from it or added to it.
+    """
+    if ledger is None:
+        prepare_state(state)
+        path = state / LEDGER_NAME
+        if path.exists() or path.is_symlink():
+            require_own(path)
+        location, blobs = str(path), BlobStore(state / BLOBS_NAME)
+    else:
+        location = ledger
+        beside = Path(ledger.removeprefix("sqlite:///"))
+        blobs = BlobStore(beside.parent / BLOBS_NAME)
+    with open_ledger(location, create=True, clock=clock) as opened:
+        opened.verify()
+        yield Store(opened, blobs, location)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, "utf-8", errors="backslashreplace")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{printable(str(path))} cannot be written: {error.strerror}",
+            hint="make room or make the folder writable, or use --report-dir",
+        ) from None
