@@ -1,0 +1,154 @@
+"""A torch image classifier by the loader contract: module:function, called without arguments, returns an nn.Module."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heliotrope.config.schema import ModelConfig, NormalisationConfig
+from heliotrope.core.errors import InputError, MissingExtraError
+from heliotrope.core.text import printable
+from heliotrope.subjects._files import read_file
+from heliotrope.subjects._project_code import calling_project_code, run_loader
+from heliotrope.subjects._weights import load_weights
+from heliotrope.subjects.planning import module_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["TorchModel", "load_model", "wrap_module"]
+
+_PROBE_ROWS = 4
+_ROW_SUM_TOLERANCE = 1e-3
+"""A softmax in float16 is off by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    """A classifier in eval mode, whose parameters take no gradients."""
+
+    module: "torch.nn.Module"
+    logits: "Callable[[torch.Tensor], torch.Tensor]"
+    """Batch in the declared range to N x classes. For a model that returns probabilities: their logarithm."""
+    classes: int
+    names: tuple[str, ...]
+    """Class names in the order of the outputs."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the weights and of the loader's file, by their path in the project."""
+
+
+def load_model(
+    model: ModelConfig,
+    *,
+    root: Path,
+    probe: "NDArray[np.float32]",
+    seed: int,
+    expected: Mapping[str, str] | None = None,
+) -> TorchModel:
+    """Run the project's loader, load the weights strictly, and try the model on the first rows of `probe`.
+
+    Only for a worker, with consent: this runs code of the project. Raises InputError, or MissingExtraError without torch.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", module="torch") from None
+    expected = expected or {}
+    if model.loader is None:
+        raise InputError(f"model {model.name!r} has no loader", hint="set loader: module:function in heliotrope.yaml")
+    digests = {}
+    code = module_file(root, model.loader.partition(":")[0])
+    if code is not None:
+        digests[code.relative_to(root).as_posix()] = read_file(
+            code, what="loader", expected=expected.get("loader")
+        ).sha256
+    weights = None
+    if model.path is not None:
+        weights = read_file(root / model.path, what="weights", expected=expected.get("weights"))
+        digests[model.path] = weights.sha256
+    torch.manual_seed(seed)
+    module = run_loader(root, model.loader)
+    if not isinstance(module, torch.nn.Module):
+        kind = printable(type(module).__name__)
+        raise InputError(f"the loader {model.loader} returned {kind}", hint="it must return a torch.nn.Module")
+    if weights is not None:
+        load_weights(module, weights)
+    wrapped = wrap_module(module, model, root=root, probe=probe)
+    return TorchModel(wrapped.module, wrapped.logits, wrapped.classes, wrapped.names, digests)
+
+
+def wrap_module(
+    module: "torch.nn.Module", model: ModelConfig, *, root: Path, probe: "NDArray[np.float32]"
+) -> TorchModel:
+    """Put a module into eval mode, declared normalisation in front and log behind; see that a batch goes through."""
+    import torch
+
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    normalise = _normalisation(model.normalisation, probe.shape[1])
+    batch = torch.from_numpy(probe[:_PROBE_ROWS].copy())
+    with torch.no_grad(), calling_project_code(root, f"the model on a batch of shape {list(batch.shape)}"):
+        output = module(normalise(batch))
+    classes = _require_scores(output, len(batch))
+    if model.output == "probabilities":
+        _require_probabilities(output)
+    if model.labels is not None and len(model.labels) != classes:
+        raise InputError(
+            f"the model has {classes} outputs, `labels` names {len(model.labels)}", hint="name every output, in order"
+        )
+
+    def logits(inputs: "torch.Tensor") -> "torch.Tensor":
+        with calling_project_code(root, "the model"):
+            scores: torch.Tensor = module(normalise(inputs))
+        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if model.output == "probabilities" else scores
+
+    return TorchModel(module, logits, classes, model.labels or tuple(str(label) for label in range(classes)))
+
+
+def _normalisation(declared: NormalisationConfig | str, channels: int) -> "Callable[[torch.Tensor], torch.Tensor]":
+    import torch
+
+    if not isinstance(declared, NormalisationConfig):
+        return lambda inputs: inputs
+    if {len(declared.mean), len(declared.std)} - {1, channels}:
+        raise InputError(
+            f"normalisation has {len(declared.mean)} means and {len(declared.std)} deviations for {channels} channels",
+            hint="give one for each channel, or one for all",
+        )
+    mean = torch.tensor(declared.mean).reshape(1, -1, 1, 1)
+    std = torch.tensor(declared.std).reshape(1, -1, 1, 1)
+    return lambda inputs: (inputs - mean) / std
+
+
+def _require_scores(output: object, rows: int) -> int:
+    """The number of classes of an N x classes output."""
+    import torch
+
+    if not isinstance(output, torch.Tensor):
+        raise InputError(
+            f"the model returns {printable(type(output).__name__)}, expected one tensor of N x classes",
+            hint="return the scores alone, for instance by a small wrapper in the loader",
+        )
+    if output.ndim != 2 or output.shape[0] != rows or output.shape[1] < 2 or not output.is_floating_point():
+        raise InputError(
+            f"the model returns {output.dtype} of shape {list(output.shape)} for {rows} images, expected float {rows} x classes",
+            hint="at least two classes, one row for each image; a single score s becomes two columns: -s, s",
+        )
+    if not bool(torch.isfinite(output).all()):
+        raise InputError(
+            "the model returns NaN or infinite scores on valid inputs", hint="check the weights and the normalisation"
+        )
+    return int(output.shape[1])
+
+
+def _require_probabilities(output: "torch.Tensor") -> None:
+    sums = output.sum(dim=1)
+    if bool((output < 0).any()) or bool(((sums - 1).abs() > _ROW_SUM_TOLERANCE).any()):
+        raise InputError(
+            f"output is declared as probabilities, but a row sums to {float(sums[0]):.4g} with a smallest value of "
+            f"{float(output.min()):.4g}",
+            hint="set output: logits, or apply softmax in the model",
+        )
