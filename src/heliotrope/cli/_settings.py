@@ -90,7 +90,7 @@ def global_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     for parameter in getattr(function, "__click_params__", []):
-        if parameter.name in Settings.__slots__:  # type: ignore[attr-defined]
+        if parameter.name in Settings.__slots__:
             parameter.expose_value = False
             parameter.callback = _keep
     return function

@@ -34,7 +34,7 @@ _FORMATS = ("table", "json", "sarif", "junit", "markdown", "html")
 @click.option("--report-dir", type=click.Path(path_type=Path), help="Folder for the reports of this run.")
 @global_options
 @click.pass_context
-def command(ctx: click.Context, path: Path, **chosen: Any) -> None:
+def command(ctx: click.Context, /, path: Path, **chosen: Any) -> None:
     """Inspect, test and decide: the main job.
 
     PATH is a project with heliotrope.yaml, or any file or folder for the static checks alone.
