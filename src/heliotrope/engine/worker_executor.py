@@ -105,12 +105,11 @@ def run_in_worker(
 
 
 def _start(workdir: Path, write_end: int) -> "subprocess.Popen[bytes]":
-    package_parent = str(Path(heliotrope.__file__).resolve().parent.parent)
     environment = {name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ}
     environment |= {
         "HOME": str(workdir),
         "TMPDIR": str(workdir),
-        "PYTHONPATH": package_parent,
+        "PYTHONPATH": _import_path(),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -124,6 +123,14 @@ def _start(workdir: Path, write_end: int) -> "subprocess.Popen[bytes]":
         pass_fds=(write_end,),
         start_new_session=True,
     )
+
+
+def _import_path() -> str:
+    """Where this interpreter finds packages, so that the worker finds the same; never the current folder."""
+    package_parent = str(Path(heliotrope.__file__).resolve().parent.parent)
+    here = str(Path.cwd())
+    entries = [entry for entry in sys.path if Path(entry).is_absolute() and entry != here and Path(entry).is_dir()]
+    return os.pathsep.join(dict.fromkeys([package_parent, *entries]))
 
 
 def _ask(process: "subprocess.Popen[bytes]", request: Request) -> None:
