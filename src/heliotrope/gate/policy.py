@@ -4,6 +4,7 @@ A policy is a list of rules. A rule has one requirement of a kind that this modu
 so a misspelt rule is an error with a line number and never a rule that quietly allows.
 """
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -173,6 +174,7 @@ def load_policy(path: Path) -> Policy:
     return load_yaml_model(path, Policy).value
 
 
+@cache
 def default_policy() -> Policy:
     """The pack that is shipped."""
     return load_policy(Path(str(files("heliotrope.gate") / "packs" / "default.yaml")))

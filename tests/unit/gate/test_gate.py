@@ -1,0 +1,295 @@
+"""The gate allows only on evidence: take any of it away and it no longer does."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliotrope.core.assessments import EvidenceEntry, RunEntry
+from heliotrope.core.decisions import Decision
+from heliotrope.core.errors import ConfigError, ExitCode
+from heliotrope.core.findings import Finding
+from heliotrope.core.measurements import Interval, Measurement
+from heliotrope.core.predicates.behaviour import EVASION_PREDICATE
+from heliotrope.core.predicates.scan import SCAN_PREDICATE
+from heliotrope.core.runs import Cost
+from heliotrope.core.subjects import Subject
+from heliotrope.gate import (
+    EffectivePolicy,
+    Facts,
+    Observed,
+    decide,
+    default_policy,
+    effective_policy,
+    exit_code_of,
+    load_policy,
+)
+
+PROJECT = Subject(urn="urn:heliotrope:p:project:p", kind="project", name="p")
+MODEL = Subject(urn="urn:heliotrope:p:model:m", kind="model", name="m")
+DIGESTS = {name: f"{number:064x}" for number, name in enumerate(("scan", "inventory", "clean", "evasion", "other"), 1)}
+FLOORS = {"clean_accuracy": 0.9, "robust_accuracy": 0.8}
+
+
+def run(
+    check: str, subject: Subject, outcome: str = "passed", evidence: str | None = None, reason: str = ""
+) -> RunEntry:
+    return RunEntry(
+        id=check, check=check, version="1", title=check, subject=subject.urn, outcome=outcome, reason=reason,
+        evidence=(DIGESTS[evidence],) if evidence else (), parameters_digest="0" * 64, seed=0,
+        cost=Cost(wall_seconds=1, cpu_seconds=1),
+    )  # fmt: skip
+
+
+def measured(metric: str, value: float, low: float, high: float) -> Measurement:
+    return Measurement(
+        metric=metric, value=value, n=1000, direction="higher", subject=MODEL.urn,
+        interval=Interval(low=low, high=high, method="clopper-pearson"),
+    )  # fmt: skip
+
+
+def scan_entry(verdict: str = "clean", findings: tuple[dict, ...] = ()) -> EvidenceEntry:
+    report = {
+        "path": "weights.bin", "sha256": "a" * 64, "size": 10, "format": "pickle", "verdict": verdict, "findings": findings,
+    }  # fmt: skip
+    counts = {
+        "files_seen": 1,
+        "files_judged": 1,
+        "not_judged": 0,
+        "bytes_judged": 10,
+        "verdicts": {verdict: 1},
+        "findings": {},
+    }
+    predicate = {
+        "tool": {"name": "heliotrope", "version": "0", "policy_digest": "b" * 64},
+        "verdict": verdict, "files": (report,), "summary": counts,
+    }  # fmt: skip
+    return EvidenceEntry(id=DIGESTS["scan"], predicate_type=SCAN_PREDICATE, subject={}, predicate=predicate)
+
+
+def good_facts() -> Facts:
+    clean = run("quality.performance", MODEL, evidence="clean")
+    attack = run("evasion.pgd", MODEL, evidence="evasion")
+    return Facts(
+        subjects=(PROJECT, MODEL),
+        runs=(
+            run("supply.inventory", PROJECT, evidence="inventory"),
+            run("scan.files", PROJECT, evidence="scan"),
+            clean,
+            attack,
+        ),
+        observed=(
+            Observed(measured("clean_accuracy", 0.98, 0.97, 0.99), clean, clean.evidence),
+            Observed(measured("robust_accuracy", 0.9, 0.88, 0.92), attack, attack.evidence),
+        ),
+        findings=(),
+        evidence=(
+            scan_entry(),
+            EvidenceEntry(
+                id=DIGESTS["evasion"],
+                predicate_type=EVASION_PREDICATE,
+                subject={},
+                predicate={"health_verdict": "sound"},
+            ),
+        ),
+    )
+
+
+def judge(facts: Facts, floors: dict[str, float] | None = None, **more) -> Decision:
+    effective = EffectivePolicy(policy=default_policy(), floors=FLOORS if floors is None else floors, **more)
+    return decide(effective, effective.reference("built-in"), facts)
+
+
+def state_of(decision: Decision, rule: str) -> str:
+    return next(result.state for result in decision.rules if result.rule == rule)
+
+
+def test_all_evidence_good_allows_and_lists_every_rule():
+    decision = judge(good_facts())
+    assert decision.verdict == "allow"
+    assert exit_code_of(decision) == ExitCode.PASS
+    assert {result.rule for result in decision.rules} == {rule.id for rule in default_policy().rules}
+    assert all(result.wanted and result.actual for result in decision.rules)
+
+
+def poorer(facts: Facts) -> Iterator[tuple[str, Facts]]:
+    """The same facts with one piece taken away or turned into something that is no conclusion."""
+    for index, one in enumerate(facts.runs):
+        rest = facts.runs[:index] + facts.runs[index + 1 :]
+        gone = tuple(item for item in facts.observed if item.run != one)
+        kept = tuple(item for item in facts.evidence if item.id not in one.evidence)
+        yield f"no run of {one.check}", replace(facts, runs=rest, observed=gone, evidence=kept)
+        for outcome in ("error", "skipped", "inconclusive"):
+            broken = one.model_copy(update={"outcome": outcome, "evidence": ()})
+            yield f"{one.check} {outcome}", replace(facts, runs=(*rest, broken), observed=gone, evidence=kept)
+    for index, entry in enumerate(facts.evidence):
+        yield (
+            f"no {entry.predicate_type}",
+            replace(facts, evidence=facts.evidence[:index] + facts.evidence[index + 1 :]),
+        )
+    for index, item in enumerate(facts.observed):
+        yield (
+            f"no {item.measurement.metric}",
+            replace(facts, observed=facts.observed[:index] + facts.observed[index + 1 :]),
+        )
+    yield "nothing at all", replace(facts, runs=(), observed=(), evidence=(), findings=())
+
+
+@pytest.mark.parametrize(
+    ("what", "facts"), list(poorer(good_facts())), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_taking_away_any_evidence_never_allows_and_is_inconclusive(what, facts):
+    decision = judge(facts)
+    assert decision.verdict != "allow", what
+    assert exit_code_of(decision) == ExitCode.INCONCLUSIVE
+
+
+@given(st.data())
+def test_taking_away_several_pieces_never_allows(data):
+    facts = good_facts()
+    runs = tuple(one for one in facts.runs if data.draw(st.booleans()))
+    evidence = tuple(one for one in facts.evidence if data.draw(st.booleans()))
+    observed = tuple(one for one in facts.observed if data.draw(st.booleans()))
+    decision = judge(replace(facts, runs=runs, evidence=evidence, observed=observed))
+    complete = (len(runs), len(evidence), len(observed)) == (4, 2, 2)
+    assert (decision.verdict == "allow") == complete
+
+
+def test_no_subject_and_no_rule_is_no_allow():
+    assert judge(replace(good_facts(), subjects=())).verdict == "needs-review"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "state"),
+    [(0.80, 0.9, "pass"), (0.79, 0.9, "unknown"), (0.5, 0.7999, "fail"), (0.5, 0.8, "unknown")],
+)
+def test_a_floor_is_held_against_the_whole_interval(low, high, state):
+    facts = good_facts()
+    item = replace(facts.observed[1], measurement=measured("robust_accuracy", (low + high) / 2, low, high))
+    decision = judge(replace(facts, observed=(facts.observed[0], item)))
+    assert state_of(decision, "robust-accuracy") == state
+    assert exit_code_of(decision) == {"pass": 0, "unknown": 3, "fail": 1}[state]
+
+
+def test_without_a_floor_the_key_to_fill_is_named():
+    decision = judge(good_facts(), floors={})
+    rule = next(result for result in decision.rules if result.rule == "robust-accuracy")
+    assert rule.state == "unknown"
+    assert rule.needs == ("gates.floors.robust_accuracy",)
+
+
+@pytest.mark.parametrize("health", ["doubtful", "unsound"])
+def test_an_attack_that_did_not_work_proves_nothing(health):
+    facts = good_facts()
+    entry = facts.evidence[1].model_copy(update={"predicate": {"health_verdict": health}})
+    runs = (*facts.runs[:3], facts.runs[3].model_copy(update={"outcome": "inconclusive", "reason": "zero gradients"}))
+    item = replace(facts.observed[1], run=runs[3])
+    decision = judge(replace(facts, evidence=(facts.evidence[0], entry), runs=runs, observed=(facts.observed[0], item)))
+    assert state_of(decision, "attack-sound") == "unknown"
+    assert state_of(decision, "robust-accuracy") == "unknown"
+
+
+def test_an_attack_that_succeeded_proves_weakness_even_when_its_health_is_doubtful():
+    facts = good_facts()
+    runs = (*facts.runs[:3], facts.runs[3].model_copy(update={"outcome": "inconclusive"}))
+    item = Observed(measured("robust_accuracy", 0.1, 0.08, 0.12), runs[3], runs[3].evidence)
+    decision = judge(replace(facts, runs=runs, observed=(facts.observed[0], item)))
+    assert state_of(decision, "robust-accuracy") == "fail"
+    assert exit_code_of(decision) == ExitCode.NO
+
+
+BAD = {
+    "rule": "pickle-dangerous-call",
+    "severity": "critical",
+    "confidence": "high",
+    "fingerprint": "f1",
+    "message": "os.system",
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "code"),
+    [("malicious", "fail", 1), ("suspicious", "fail", 1), ("incomplete", "unknown", 3), ("unsupported", "unknown", 3)],
+)
+def test_every_scan_verdict_but_clean_stands_in_the_way(verdict, state, code):
+    facts = good_facts()
+    decision = judge(replace(facts, evidence=(scan_entry(verdict, (BAD,) if code == 1 else ()), facts.evidence[1])))
+    assert state_of(decision, "model-files-clean") == state
+    assert exit_code_of(decision) == code
+
+
+def finding(severity: str, mark: str = "f1") -> Finding:
+    return Finding(rule="r", severity=severity, confidence="high", message="m", subject=PROJECT.urn, fingerprint=mark)
+
+
+@pytest.mark.parametrize(("severity", "fail_on", "state"), [
+    ("high", None, "fail"), ("medium", None, "pass"), ("medium", "medium", "fail"), ("high", "critical", "pass"),
+])  # fmt: skip
+def test_findings_count_from_the_severity_asked_for(severity, fail_on, state):
+    decision = judge(replace(good_facts(), findings=(finding(severity),)), fail_on=fail_on)
+    assert state_of(decision, "no-serious-findings") == state
+
+
+def test_a_baseline_excuses_known_findings_and_only_those():
+    facts = good_facts()
+    known = replace(
+        facts,
+        findings=(finding("critical"),),
+        evidence=(scan_entry("malicious", (BAD,)), facts.evidence[1]),
+        known_fingerprints=frozenset({"f1"}),
+        baseline="01BASE",
+    )
+    assert judge(known).verdict == "allow"
+    assert "baseline" in next(rule.reason for rule in judge(known).rules if rule.rule == "no-serious-findings")
+    assert judge(replace(known, findings=(finding("critical"), finding("high", "f2")))).verdict == "deny"
+    fresh = scan_entry("malicious", (BAD, BAD | {"fingerprint": "f3"}))
+    assert judge(replace(known, evidence=(fresh, facts.evidence[1]))).verdict == "deny"
+
+
+def test_a_decision_can_be_replayed_byte_for_byte():
+    assert judge(good_facts()).model_dump_json() == judge(good_facts()).model_dump_json()
+
+
+def test_the_digest_changes_with_every_part_of_the_policy():
+    base = EffectivePolicy(policy=default_policy(), floors=FLOORS).reference("x")
+    other_floor = EffectivePolicy(policy=default_policy(), floors={**FLOORS, "robust_accuracy": 0.7}).reference("x")
+    fewer = default_policy().model_copy(update={"rules": default_policy().rules[1:]})
+    without = EffectivePolicy(policy=fewer, floors=FLOORS).reference("x")
+    assert len({base.digest, other_floor.digest, without.digest}) == 3
+    assert "rule something-to-judge is left out" in without.differences
+    assert "floor robust_accuracy is 0.8" in base.differences
+
+
+@pytest.mark.parametrize(("text", "needle"), [
+    ("version: 1\nname: x\nrules: []\n", "rules"),
+    ("version: 1\nname: x\nrules:\n  - {id: a, title: t, applies_to: model, require: {kind: mesurement}}\n", "require"),
+    ("version: 1\nname: x\nrules:\n  - {id: a, title: t, applies_to: model, require: {kind: concluded, at_lest: 1}}\n", "at_lest"),
+    ("version: 1\nname: x\nrules:\n" + 2 * "  - {id: a, title: t, applies_to: model, require: {kind: concluded}}\n", "'a'"),
+])  # fmt: skip
+def test_a_misspelt_policy_is_an_error_with_its_place(tmp_path, text, needle):
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_policy(path)
+    assert needle in caught.value.diagnostics()
+    assert "policy.yaml:" in caught.value.message
+
+
+def test_a_policy_from_outside_can_only_be_tightened(tmp_path):
+    from heliotrope.config.schema import GatesConfig, HeliotropeConfig
+
+    outer = tmp_path / "outer.yaml"
+    outer.write_text(
+        "version: 1\nname: outer\nrules:\n"
+        "  - {id: robust-accuracy, title: t, applies_to: model,"
+        " require: {kind: measurement, metric: robust_accuracy, check: evasion.pgd, at_least: 0.85}}\n"
+    )
+    for floor, state in ((0.1, "pass"), (0.95, "fail")):
+        config = HeliotropeConfig(version=1, project="p", gates=GatesConfig(floors={"robust_accuracy": floor}))
+        effective, source = effective_policy(config=config, root=tmp_path, policy_file=outer, fail_on=None)
+        decision = decide(effective, effective.reference(source), good_facts())
+        assert state_of(decision, "robust-accuracy") == state
+    wanted = next(rule.wanted for rule in decision.rules if rule.rule == "robust-accuracy")
+    assert "0.95" in wanted
