@@ -10,7 +10,19 @@ from pathlib import Path
 from heliotrope.core.errors import InputError
 from heliotrope.core.text import printable
 
-__all__ = ["SKIPPED_FOLDERS", "WalkLimits", "WalkProblem", "WalkSkipped", "WalkedFile", "walk"]
+__all__ = [
+    "LINK_LEAVES",
+    "SKIPPED_FOLDERS",
+    "WalkLimits",
+    "WalkProblem",
+    "WalkSkipped",
+    "WalkedFile",
+    "valid_name",
+    "walk",
+]
+
+LINK_LEAVES = "link leaves the folder"
+"""The reason of a WalkProblem for a link whose target lies outside the root."""
 
 MAX_FILES = 200_000
 """Files and folders in all. An inventory of that many is a JSON document of about 60 MB."""
@@ -134,7 +146,7 @@ class _Walk:
 
     def _obstacle(self, entry: _Entry) -> WalkProblem | WalkSkipped | None:
         name = entry.relative.rpartition("/")[2]
-        shown = _shown(entry.relative)
+        shown = valid_name(entry.relative)
         if name in SKIPPED_FOLDERS:
             return WalkSkipped(shown, f"folders named {name} are not looked into")
         if name == "venv" and os.path.lexists(f"{entry.path}/pyvenv.cfg"):
@@ -153,7 +165,7 @@ class _Walk:
                     self._seen += 1
                     if self._seen > self._limits.max_files:
                         return WalkProblem(
-                            _shown(folder.relative) or ".",
+                            valid_name(folder.relative) or ".",
                             f"more than {self._limits.max_files} files; this folder and all after it were not looked at",
                         )
                     is_folder = item.is_dir(follow_symlinks=False)
@@ -162,11 +174,11 @@ class _Walk:
                     key = os.fsencode(item.name) + (b"/" if is_folder else b"")
                     children.append((key, _Entry(item.path, relative, folder.depth + 1, is_folder)))
         except OSError as error:
-            return WalkProblem(_shown(folder.relative) or ".", f"cannot be listed: {_reason(error)}")
+            return WalkProblem(valid_name(folder.relative) or ".", f"cannot be listed: {_reason(error)}")
         return [entry for _, entry in sorted(children, key=lambda pair: pair[0])]
 
     def _look(self, entry: _Entry) -> WalkedFile | WalkProblem | WalkSkipped:
-        shown = _shown(entry.relative)
+        shown = valid_name(entry.relative)
         if len(os.fsencode(entry.path)) > self._limits.max_path_bytes:
             return WalkProblem(shown, f"its path is longer than {self._limits.max_path_bytes} bytes")
         try:
@@ -175,7 +187,7 @@ class _Walk:
                 target = os.path.realpath(entry.path, strict=True)
                 status = os.lstat(target)
                 if not self._inside(target):
-                    return WalkProblem(shown, "link leaves the folder")
+                    return WalkProblem(shown, LINK_LEAVES)
                 if stat.S_ISDIR(status.st_mode):
                     return WalkSkipped(shown, "links to folders are not followed")
         except OSError as error:
@@ -195,7 +207,7 @@ class _Walk:
         return os.path.commonpath([self._root, target]) == self._root
 
 
-def _shown(relative: str) -> str:
+def valid_name(relative: str) -> str:
     """Valid UTF-8, and different for different names: a name that could be mistaken for an escape is escaped, too."""
     if "\\x" not in relative and relative.isascii():
         return relative

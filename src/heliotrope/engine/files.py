@@ -17,9 +17,10 @@ import rfc8785
 from heliotrope.core.errors import InputError
 from heliotrope.core.records import sha256_hex
 from heliotrope.core.text import printable
-from heliotrope.engine._walk import WalkedFile, WalkLimits, WalkProblem, WalkSkipped, walk
+from heliotrope.engine._walk import LINK_LEAVES, WalkedFile, WalkLimits, WalkProblem, WalkSkipped, valid_name, walk
 
 __all__ = [
+    "LINK_LEAVES",
     "MAX_HASHED_BYTES",
     "FileDigest",
     "TreeDigest",
@@ -36,6 +37,7 @@ __all__ = [
     "sha256_file",
     "stat_inputs",
     "tree_digest",
+    "valid_name",
     "walk",
 ]
 
@@ -147,18 +149,30 @@ def read_verified(path: Path, *, max_bytes: int, follow: bool = True) -> Verifie
 
 
 def digest_tree(root: Path, *, limits: WalkLimits | None = None, progress: Progress | None = None) -> TreeDigest:
-    """Walk and hash a folder or a single file. What cannot be taken in is listed among the problems, never left out."""
+    """Walk and hash a folder or a single file. What cannot be taken in is listed among the problems, never left out.
+
+    `progress` hears of the bytes of all files together.
+    """
     files: list[TreeFile] = []
     problems: list[WalkProblem] = []
     skipped: list[WalkSkipped] = []
-    for found in list(walk(root, limits=limits or WalkLimits())):
+    listing = list(walk(root, limits=limits))
+    total = sum(found.size for found in listing if isinstance(found, WalkedFile))
+    before = 0
+
+    def told(done: int, _size: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    for found in listing:
         if isinstance(found, WalkedFile):
             try:
-                hashed = sha256_file(found.path, progress=progress, inode=found.inode)
+                hashed = sha256_file(found.path, progress=told, inode=found.inode)
             except InputError as error:
                 problems.append(WalkProblem(found.relative, error.message.removeprefix(f"{_shown(found.path)}: ")))
             else:
                 files.append(TreeFile(found, hashed.sha256))
+            before += found.size
         elif isinstance(found, WalkProblem):
             problems.append(found)
         else:

@@ -34,4 +34,6 @@ class InventoryPredicate(Record):
     total_files: int
     total_bytes: int
     tree_digest: str
-    """SHA-256 over the canonical JSON of the sorted list of (path, size, sha256)."""
+    """SHA-256 over the canonical JSON of the sorted list of (path, size, sha256); with problems, over these as well."""
+    skipped: tuple[InventoryProblem, ...] = ()
+    """Folders that were passed over by their name, and links to folders: what is in them was not looked at."""
