@@ -28,6 +28,7 @@ __all__ = [
     "hold_examined",
     "hold_files",
     "hold_findings",
+    "latest_run",
     "why_absent",
 ]
 
@@ -84,15 +85,14 @@ def hold_concluded(_: ConcludedRequirement, facts: Facts) -> Held:
 
 def hold_files(requirement: FilesRequirement, facts: Facts, subject: Subject) -> Held:
     wanted = f"verdict {' or '.join(requirement.accept)} for every model file"
-    runs = [run for run in facts.runs if run.check == "scan.files" and run.subject == subject.urn]
-    scanned = _scanned(facts)
+    run = latest_run(facts, "scan.files", subject)
+    if run is not None and run.outcome == "not_applicable":
+        return Held("not_applicable", wanted, "no model file", run.reason, (), run.evidence)
+    scanned = [(entry, reports) for entry, reports in _scanned(facts) if run is not None and entry in run.evidence]
     evidence = tuple(entry for entry, _ in scanned)
-    if runs and runs[-1].outcome == "not_applicable":
-        return Held("not_applicable", wanted, "no model file", runs[-1].reason, (), evidence)
-    if not scanned:
-        reason = runs[-1].reason if runs else why_absent("scan.files")
-        needs = runs[-1].needs if runs else ()
-        return Held("unknown", wanted, "no inspection", reason, needs)
+    if run is None or not scanned:
+        reason = run.reason if run else why_absent("scan.files")
+        return Held("unknown", wanted, "no inspection", reason, run.needs if run else ())
     reports = [report for _, found in scanned for report in found]
     counted = [report for report in reports if not _all_known(report, facts.known_fingerprints)]
     bad = [report for report in counted if report.verdict not in requirement.accept]

@@ -21,7 +21,9 @@ def hold_measurement(
     low, high = _limits(requirement, effective)
     run = latest_run(facts, requirement.check, subject)
     seen = [
-        item for item in facts.observed if (item.measurement.metric, item.measurement.subject) == (metric, subject.urn)
+        item
+        for item in facts.observed
+        if (item.measurement.metric, item.measurement.subject) == (metric, subject.urn) and item.run in facts.runs
     ]
     actual = _show(seen[-1].measurement) if seen else "not measured"
     evidence = seen[-1].evidence if seen else (run.evidence if run else ())

@@ -14,9 +14,11 @@ from pydantic import Field, model_validator
 from heliotrope.config.loader import load_yaml_model
 from heliotrope.config.schema import HeliotropeConfig, Name
 from heliotrope.core.decisions import PolicyReference
+from heliotrope.core.errors import ConfigError
 from heliotrope.core.findings import Severity
 from heliotrope.core.predicates.scan import ScanVerdict
 from heliotrope.core.records import Record, content_id
+from heliotrope.core.text import printable
 
 __all__ = [
     "CheckRequirement",
@@ -191,14 +193,25 @@ def effective_policy(
     pack = config.gates.pack if config else "default"
     own = default_policy() if pack == "default" else load_policy(root / pack)
     floors = dict(config.gates.floors) if config else {}
-    if policy_file is None:
-        source = "built-in" if pack == "default" else pack
-        return EffectivePolicy(policy=own, floors=floors, fail_on=fail_on), source
-    outer = load_policy(policy_file)
-    known = {rule.id for rule in outer.rules}
-    added = tuple(rule for rule in own.rules if rule.id not in known) if pack != "default" else ()
-    joined = outer.model_copy(update={"rules": outer.rules + added})
-    return EffectivePolicy(policy=joined, floors=floors, fail_on=fail_on), str(policy_file)
+    policy, source = own, "built-in" if pack == "default" else pack
+    if policy_file is not None:
+        outer = load_policy(policy_file)
+        known = {rule.id for rule in outer.rules}
+        added = tuple(rule for rule in own.rules if rule.id not in known) if pack != "default" else ()
+        policy, source = outer.model_copy(update={"rules": outer.rules + added}), str(policy_file)
+    _require_known_floors(floors, policy)
+    return EffectivePolicy(policy=policy, floors=floors, fail_on=fail_on), source
+
+
+def _require_known_floors(floors: dict[str, float], policy: Policy) -> None:
+    """A misspelt floor must not be a floor that holds nothing."""
+    metrics = sorted({rule.require.metric for rule in policy.rules if isinstance(rule.require, MeasurementRequirement)})
+    for metric in floors:
+        if metric not in metrics:
+            raise ConfigError(
+                f"gates.floors.{printable(metric)}: no rule of policy {policy.name} measures this",
+                hint=f"known: {', '.join(metrics)}" if metrics else "this policy has no rule on a measurement",
+            )
 
 
 def _differences(effective: EffectivePolicy) -> list[str]:

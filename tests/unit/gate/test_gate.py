@@ -293,3 +293,12 @@ def test_a_policy_from_outside_can_only_be_tightened(tmp_path):
         assert state_of(decision, "robust-accuracy") == state
     wanted = next(rule.wanted for rule in decision.rules if rule.rule == "robust-accuracy")
     assert "0.95" in wanted
+
+
+def test_a_misspelt_floor_is_an_error_and_not_a_floor_that_holds_nothing(tmp_path):
+    from heliotrope.config.schema import GatesConfig, HeliotropeConfig
+
+    config = HeliotropeConfig(version=1, project="p", gates=GatesConfig(floors={"robsut_accuracy": 0.9}))
+    with pytest.raises(ConfigError, match="gates.floors.robsut_accuracy") as caught:
+        effective_policy(config=config, root=tmp_path, policy_file=None, fail_on=None)
+    assert "robust_accuracy" in caught.value.hint
