@@ -14,7 +14,7 @@ from heliotrope.config._yaml import Mapping, Mark, Node, Scalar, Sequence, join_
 from heliotrope.core.errors import ConfigError
 from heliotrope.core.text import printable, shorten
 
-__all__ = ["MAX_REPORTED", "describe", "explain_errors"]
+__all__ = ["MAX_REPORTED", "PATTERN_MEANINGS", "describe", "explain_errors"]
 
 MAX_REPORTED = 10
 """Problems shown at once; the first ones usually explain the rest."""
@@ -38,7 +38,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of keys to values",
 }
 _BOUNDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
-_PATTERNS = {
+PATTERN_MEANINGS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": "a name (letters, digits, '.', '_', '-'; at most 100; a letter or digit first)",
     r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$": "module:function",
     r"^\d+[smhd]$": "a number with the unit s, m, h or d, as in 7d",
@@ -207,7 +207,7 @@ def _expectation(detail: ErrorDetails) -> str:
     if kind in {"literal_error", "union_tag_invalid"}:
         return str(context.get("expected") or context["expected_tags"])
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(context["pattern"], f"text of the form {context['pattern']}")
+        return PATTERN_MEANINGS.get(context["pattern"], f"text of the form {context['pattern']}")
     if kind in {"too_short", "too_long"}:
         count = context["min_length"] if kind == "too_short" else context["max_length"]
         return f"{'at least' if kind == 'too_short' else 'at most'} {count} {'value' if count == 1 else 'values'}"

@@ -47,18 +47,24 @@ class NormalisationConfig(Record):
     """Applied by Heliotrope in front of the model: (x - mean) / std, per channel."""
 
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    """One value for each channel, in the units of input.range."""
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    """One value for each channel, in the units of input.range."""
 
 
 class DataSource(Record):
     """Labelled samples: one npz file or image folder (`path`), or a file of images and one of labels (npy, idx, idx.gz)."""
 
     path: str | None = None
+    """An npz file, or a folder with one sub-folder of images for each class."""
     images: str | None = None
+    """npy, idx or gzipped idx; needs labels."""
     labels: str | None = None
+    """One whole number for each image, from 0 in the order of the outputs; npy, idx or gzipped idx."""
     images_key: str = "images"
-    """Name of the array in an npz file."""
+    """Name of the array of images in an npz file."""
     labels_key: str = "labels"
+    """Name of the array of labels in an npz file."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -73,22 +79,29 @@ class DataConfig(Record):
     """Where a model's data is."""
 
     train: DataSource | None = None
+    """What the model was trained on."""
     evaluate: DataSource | None = None
+    """Labelled samples the model was not trained on; the dynamic checks measure on them."""
 
 
 class DeclaredConfig(Record):
     """What the team says of the model; checks compare it with what they see."""
 
     clean_accuracy: float | None = Field(default=None, ge=0, le=1)
+    """Share of evaluation samples the team says are classified correctly."""
 
 
 class ThreatConfig(Record):
     """What an attacker may do to an input; eps is in the units of input.range."""
 
     norm: Norm = "Linf"
+    """Linf bounds the change of every value by eps, L2 the length of the whole change."""
     eps: float = Field(gt=0)
+    """The largest perturbation, as in 0.1 for images in [0, 1]."""
     steps: int = Field(default=40, ge=1, le=100_000)
+    """Gradient steps of each attempt."""
     restarts: int = Field(default=5, ge=1, le=1000)
+    """Attempts from different random starts for every sample."""
     step_size: float | None = Field(default=None, gt=0)
     """Default: 2.5 * eps / steps, the usual choice for PGD (Madry et al. 2018)."""
 
@@ -97,18 +110,25 @@ class ModelConfig(Record):
     """One model."""
 
     name: Name
+    """Its name in reports and URNs; no two models share one."""
     path: str | None = None
     """Weights, relative to this file."""
     format: Literal["torch"] | None = None
+    """Which library the weights belong to; recognised by the file name when left out."""
     loader: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
     """module:function that returns an nn.Module; called without arguments, in a worker, with consent."""
     task: Literal["image-classification"] | None = None
+    """What the model does."""
     input: InputConfig | None = None
+    """What the model takes."""
     output: Literal["logits", "probabilities"] | None = None
+    """What the model returns: raw scores, or values that sum to 1."""
     normalisation: Literal["inside"] | NormalisationConfig = "inside"
+    """inside: the model normalises its inputs itself. Otherwise Heliotrope puts (x - mean) / std in front of it."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the outputs."""
     device: Literal["cpu"] = "cpu"
+    """Where it runs."""
     data: DataConfig = DataConfig()
     threat: ThreatConfig | None = None
     """Overrides the project's threat for this model."""
@@ -119,7 +139,9 @@ class ChecksConfig(Record):
     """Which checks run."""
 
     suite: Suite = "standard"
+    """How much is tested: quick takes seconds, standard minutes, deep hours."""
     skip: tuple[str, ...] = ()
+    """Ids of checks to leave out, as in evasion.pgd or evasion.*"""
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds of wall time for each check; default 1800."""
     memory_limit: float | None = Field(default=None, gt=0)
@@ -141,12 +163,17 @@ class HeliotropeConfig(Record):
     """heliotrope.yaml."""
 
     version: Literal[1]
+    """Of this format."""
     project: Name
+    """Its name in reports and URNs; the history in the ledger belongs to it."""
     models: tuple[ModelConfig, ...] = ()
+    """The models of the project."""
     threat: ThreatConfig | None = None
+    """What an attacker may do to an input, for every model; eps is in the units of input.range."""
     sample: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     """How many evaluation samples an attack takes; default by suite."""
     seed: int = Field(default=0, ge=0, le=MAX_SAFE_INTEGER)
+    """Start of everything random; equal seeds give equal results."""
     dependencies: tuple[str, ...] = ()
     """Lock and requirements files."""
     checks: ChecksConfig = ChecksConfig()
