@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from json.encoder import encode_basestring as _quote
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.events import event_type
@@ -16,7 +17,6 @@ DOMAIN = b"heliotrope ledger chain v1\x00"
 """Domain separator: a hash of this chain is a hash of nothing else."""
 
 _KEY_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
-_dumps = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def encode(
@@ -31,28 +31,14 @@ def encode(
     keys: list[tuple[str, str]],
     previous: str,
 ) -> bytes:
-    """The canonical bytes of an event.
-
-    For objects with ASCII names that hold only strings and integers the standard library's encoder writes what
-    RFC 8785 asks for, many times faster than a general one.
-    """
-    event = {
-        "data": {
-            "content_id": content_id,
-            "keys": keys,
-            "kind": kind,
-            "previous": previous,
-            "sequence": sequence,
-            "size": size,
-        },
-        "datacontenttype": "application/json",
-        "id": record_id,
-        "source": source,
-        "specversion": "1.0",
-        "time": time,
-        "type": event_type(kind),
-    }
-    return _dumps(event).encode()
+    """The canonical bytes of an event: ASCII names, strings and integers, in the order of RFC 8785."""
+    pairs = ",".join([f"[{_quote(name)},{_quote(value)}]" for name, value in keys])
+    return (
+        f'{{"data":{{"content_id":{_quote(content_id)},"keys":[{pairs}],"kind":{_quote(kind)},'
+        f'"previous":{_quote(previous)},"sequence":{sequence:d},"size":{size:d}}},'
+        f'"datacontenttype":"application/json","id":{_quote(record_id)},"source":{_quote(source)},'
+        f'"specversion":"1.0","time":{_quote(time)},"type":{_quote(event_type(kind))}}}'
+    ).encode()
 
 
 def link(previous: str, body: bytes) -> Sha256:

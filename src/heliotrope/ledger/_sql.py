@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from heliotrope.core.errors import LedgerError, UsageError
 from heliotrope.core.events import Event, event_source
 from heliotrope.core.ids import Clock, IdSource, timestamp
-from heliotrope.core.records import Sha256, canonical_bytes, sha256_hex
+from heliotrope.core.records import Sha256, sha256_hex
 from heliotrope.core.text import printable, shorten
 from heliotrope.ledger import _state
+from heliotrope.ledger._canonical import canonical
 from heliotrope.ledger._chain import claim, encode, fold, link, normalise_keys
 from heliotrope.ledger._sqlite import SqliteDatabase
+from heliotrope.ledger._sqlite_file import ForgedTextError
 from heliotrope.ledger._tables import contents, event_keys, events
 from heliotrope.ledger._verify import verify_records
 from heliotrope.ledger.interface import (
@@ -152,20 +154,10 @@ class SqlLedger:
         return next(self.find(kind, **{key: value}), None)
 
     def verify(self, head: Head | None = None) -> Verified:
-        with self._database.reading() as connection:
-            verified = verify_records(connection, self._id, head)
-            damage = self._database.storage_problem(connection)
-            if damage is not None:
-                raise LedgerError(
-                    f"the database {printable(self.location)} is damaged: {shorten(printable(damage), 200)}",
-                    hint="its records are intact, its indexes are not: restore a copy",
-                )
-            removed = self._database.guard_problem(connection)
-            if removed is not None:
-                raise LedgerTampered(
-                    f"the ledger's own guard was changed: {removed}", problem="changed", sequence=None, record_id=None
-                )
-        return verified
+        try:
+            return self._verify(head, any_text=False)
+        except ForgedTextError:
+            return self._verify(head, any_text=True)
 
     def remembered_head(self) -> Head | None:
         known = _state.find(self._id)
@@ -198,6 +190,22 @@ class SqlLedger:
     ) -> None:
         self.close()
 
+    def _verify(self, head: Head | None, *, any_text: bool) -> Verified:
+        with self._database.reading(any_text=any_text) as connection:
+            verified = verify_records(connection, self._id, head)
+            damage = self._database.storage_problem(connection)
+            if damage is not None:
+                raise LedgerError(
+                    f"the database {printable(self.location)} is damaged: {shorten(printable(damage), 200)}",
+                    hint="its records are intact, its indexes are not: restore a copy",
+                )
+            removed = self._database.guard_problem(connection)
+            if removed is not None:
+                raise LedgerTampered(
+                    f"the ledger's own guard was changed: {removed}", problem="changed", sequence=None, record_id=None
+                )
+        return verified
+
     def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[Any]:
         with self._database.reading() as connection:
             return connection.execute(query).all()
@@ -212,7 +220,7 @@ class _Prepared:
         self.kind = entry.kind
         self.keys = normalise_keys(entry)
         try:
-            self.body = canonical_bytes(entry.content)
+            self.body = canonical(entry.content)
         except (ValueError, RecursionError) as error:
             raise LedgerError(
                 f"a record of kind {entry.kind!r} cannot be written as canonical JSON: {printable(str(error))}",

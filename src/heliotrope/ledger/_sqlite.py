@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -59,9 +60,15 @@ class SqliteDatabase:
             return self._identify(connection)
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the ledger throughout."""
+    def reading(self, *, any_text: bool = False) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the ledger throughout.
+
+        With `any_text`, forged text that is not UTF-8 comes as surrogates, which no comparison takes for the original,
+        instead of ending the query; slower.
+        """
         with self._explained(), self._engine.connect() as connection:
+            raw = _raw(connection)
+            raw.text_factory = partial(str, encoding="utf-8", errors="surrogateescape") if any_text else str
             yield connection
 
     @contextmanager
@@ -91,9 +98,7 @@ class SqliteDatabase:
     def _create(self, new_id: Callable[[], str]) -> None:
         with self._explained():
             with self._engine.connect() as connection:
-                raw = connection.connection.driver_connection
-                assert isinstance(raw, sqlite3.Connection)
-                raw.execute("PRAGMA journal_mode=WAL").close()
+                _raw(connection).execute("PRAGMA journal_mode=WAL").close()
             with self.writing() as connection:
                 if sa.inspect(connection).has_table(meta.name):
                     return  # another process was first
@@ -153,6 +158,12 @@ class SqliteDatabase:
             raise explain(error.orig, self.path, self._timeout) from error
         except sqlite3.Error as error:
             raise explain(error, self.path, self._timeout) from error
+
+
+def _raw(connection: sa.Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def _begin(connection: sa.Connection) -> None:

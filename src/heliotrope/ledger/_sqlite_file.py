@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ from heliotrope.core.text import printable
 __all__ = [
     "APPLICATION_ID",
     "SIDECARS",
+    "ForgedTextError",
     "check_file",
     "connect",
     "create_file",
@@ -28,6 +28,10 @@ SIDECARS = ("-wal", "-shm", "-journal")
 
 _MAX_IDENTITY_STEPS = 1_000_000
 """Steps of SQLite's virtual machine for reading the id out of a file nobody vouches for yet: a forged schema can loop."""
+
+
+class ForgedTextError(LedgerError):
+    """A text column holds bytes that are no text; no ledger writes such."""
 
 
 def check_file(path: Path) -> bool:
@@ -80,8 +84,6 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> sqlite3.C
         isolation_level=None,
         check_same_thread=False,
     )
-    # A forged text column may hold anything: let it through as surrogates, which no comparison takes for the original.
-    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     try:
         for pragma in (
             "trusted_schema=OFF",
@@ -128,6 +130,11 @@ def explain(error: BaseException | None, path: Path, timeout: float) -> LedgerEr
         return LedgerError(
             f"the ledger {shown} is locked: another process has been writing to it for more than {timeout:g} s",
             hint="wait for the other command to end, then run this again",
+        )
+    if primary is None and "Could not decode to UTF-8" in str(error):
+        return ForgedTextError(
+            f"the ledger {shown} was changed: it holds text that is not UTF-8",
+            hint="`helio ledger verify` names the record; restore an intact copy",
         )
     if primary == sqlite3.SQLITE_ERROR and "no such table" in str(error):
         return not_a_ledger(path)

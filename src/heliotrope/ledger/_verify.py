@@ -1,6 +1,7 @@
 """Holding a whole ledger against its chain, in constant memory, and naming the first record that is wrong."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +23,8 @@ _CONTENTS_AT_ONCE = 32
 
 def verify_records(connection: sa.Connection, ledger_id: str, head: Head | None) -> Verified:
     """What an intact ledger holds; LedgerTampered for the first record that is not what was written."""
-    chain = _Chain(connection, event_source(ledger_id))
-    problem = chain.walk(head)
+    walked = _Chain(connection, event_source(ledger_id))
+    problem = walked.walk(head)
     # A content can be wrong before the place where the chain breaks: the first of the two is named.
     before = problem.sequence if problem is not None else None
     content_problem = _first_wrong_content(connection, before)
@@ -31,8 +32,8 @@ def verify_records(connection: sa.Connection, ledger_id: str, head: Head | None)
         raise content_problem
     if problem is not None:
         raise problem
-    _refuse_strays(connection, chain)
-    return Verified(chain.count, Head(chain.count, chain.previous))
+    _refuse_strays(connection, walked)
+    return Verified(walked.count, Head(walked.count, walked.previous))
 
 
 class _Keys:
@@ -168,9 +169,9 @@ def _first_wrong_content(connection: sa.Connection, before: int | None) -> Ledge
     return tampered("changed", first[0], first[1], "its content does not have the digest it was recorded under")
 
 
-def _refuse_strays(connection: sa.Connection, chain: _Chain) -> None:
-    if chain.stray_key is not None:
-        sequence, name, value = chain.stray_key
+def _refuse_strays(connection: sa.Connection, walked: _Chain) -> None:
+    if walked.stray_key is not None:
+        sequence, name, value = walked.stray_key
         shown = shorten(printable(f"{name}={value}"), 80)
         raise tampered(
             "inserted",
@@ -186,4 +187,4 @@ def _refuse_strays(connection: sa.Connection, chain: _Chain) -> None:
 
 
 def _stream(connection: sa.Connection, query: sa.Select[*tuple[Any, ...]], at_once: int) -> Iterator[Any]:
-    return iter(connection.execute(query, execution_options={"yield_per": at_once}))
+    return chain.from_iterable(connection.execute(query, execution_options={"yield_per": at_once}).partitions(at_once))
