@@ -1,0 +1,26 @@
+"""Reports: every format is drawn from one result and from nothing else."""
+
+from heliotrope.report._html import IndexEntry, render_html, render_index_html
+from heliotrope.report._json import render_json
+from heliotrope.report._junit import junit_schema, render_junit
+from heliotrope.report._markdown import render_markdown
+from heliotrope.report._sarif import render_sarif
+from heliotrope.report._scan_terminal import render_scan_terminal
+from heliotrope.report._terminal import render_terminal
+from heliotrope.report._view import security_severity
+from heliotrope.report.schemas import json_schemas
+
+__all__ = [
+    "IndexEntry",
+    "json_schemas",
+    "junit_schema",
+    "render_html",
+    "render_index_html",
+    "render_json",
+    "render_junit",
+    "render_markdown",
+    "render_sarif",
+    "render_scan_terminal",
+    "render_terminal",
+    "security_severity",
+]

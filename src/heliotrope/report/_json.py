@@ -1,0 +1,19 @@
+"""JSON: the result itself."""
+
+import json
+from typing import Any
+
+from heliotrope.core.records import Record
+
+__all__ = ["dump", "render_json"]
+
+
+def render_json(document: Record) -> str:
+    """The document as indented JSON with a final newline; ASCII only, so that no name can steer a terminal."""
+    return dump(document.document())
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Indented ASCII JSON. DEL is legal in JSON strings and escaped all the same."""
+    text = json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False)
+    return text.replace("\x7f", "\\u007f") + "\n"
