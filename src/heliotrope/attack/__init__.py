@@ -1,0 +1,1 @@
+"""Attacks on models. The built-in check is registered by heliotrope.attack.checks."""

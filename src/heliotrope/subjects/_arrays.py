@@ -163,7 +163,9 @@ def _read_idx_gz(data: bytes, label: str) -> "Array":
         ) from None
 
 
-def _read_idx(stream: IO[bytes] | gzip.GzipFile, size: int | None, label: str, *, most: int = MAX_ARRAY_BYTES) -> "Array":
+def _read_idx(
+    stream: IO[bytes] | gzip.GzipFile, size: int | None, label: str, *, most: int = MAX_ARRAY_BYTES
+) -> "Array":
     """The array of an idx stream of `size` bytes (None: packed, so unknown) that cannot be longer than `most`."""
     import numpy as np
 

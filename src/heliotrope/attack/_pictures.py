@@ -1,0 +1,125 @@
+"""The most instructive failures, as pictures, and all broken samples, as arrays. Equal input gives equal bytes."""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heliotrope.attack._balls import norms
+from heliotrope.attack.interface import AttackResult, Target
+from heliotrope.core.evidence import Blob
+from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel
+from heliotrope.engine.interface import RunContext
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MAX_EXAMPLES", "MAX_STORED", "pack_samples", "show_examples"]
+
+MAX_EXAMPLES = 8
+MAX_STORED = 2000
+"""Broken samples that are kept; the first ones by row."""
+
+_GAIN = 10.0
+_PNG = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A broken sample with what the model thinks of it."""
+
+    position: int
+    label: int
+    prediction: int
+    before: float
+    """Confidence in the label, unperturbed."""
+    after: float
+    """Confidence in the wrong class, perturbed."""
+    merit: float
+
+
+def pack_samples(target: Target, threat: ThreatModel, result: AttackResult) -> bytes:
+    """A compressed npz of the broken samples: index, label, original and perturbed; at most MAX_STORED."""
+    import numpy as np
+
+    broken = ((result.reach > 0) & (result.reach <= threat.eps)).nonzero()[:MAX_STORED, 0]
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        index=np.array([target.rows[position] for position in broken.tolist()], dtype=np.int64),
+        label=target.labels[broken].numpy(),
+        original=target.images[broken].numpy(),
+        perturbed=result.adversarial[broken].numpy(),
+    )
+    return buffer.getvalue()
+
+
+def show_examples(
+    target: Target, threat: ThreatModel, result: AttackResult, names: tuple[str, ...], context: RunContext
+) -> tuple[AdversarialExample, ...]:
+    """Confident mistakes by small changes, each pair of classes once before any comes twice."""
+    examples = []
+    for failure in _chosen(target, threat, result):
+        original, perturbed = target.images[failure.position], result.adversarial[failure.position]
+        change = (perturbed.double() - original.double())[None]
+        low, high = threat.input_low, threat.input_high
+        example = AdversarialExample(
+            index=target.rows[failure.position],
+            label=failure.label,
+            label_name=names[failure.label],
+            adversarial_prediction=failure.prediction,
+            adversarial_name=names[failure.prediction],
+            clean_confidence=failure.before,
+            adversarial_confidence=failure.after,
+            linf=float(norms(change, "Linf")[0]),
+            l2=float(norms(change, "L2")[0]),
+            original=_picture(original, low, high, context),
+            perturbed=_picture(perturbed, low, high, context),
+            difference=_picture(change[0] * _GAIN + (low + high) / 2, low, high, context),
+            difference_gain=_GAIN,
+        )
+        examples.append(example)
+    return tuple(examples)
+
+
+def _chosen(target: Target, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
+    failures = sorted(_failures(target, threat, result), key=lambda failure: (-failure.merit, failure.position))
+    first: dict[tuple[int, int], _Failure] = {}
+    for failure in failures:
+        first.setdefault((failure.label, failure.prediction), failure)
+    rest = [failure for failure in failures if first[failure.label, failure.prediction] is not failure]
+    return [*first.values(), *rest][:MAX_EXAMPLES]
+
+
+def _failures(target: Target, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
+    import torch
+
+    broken = ((result.reach > 0) & (result.reach <= threat.eps)).nonzero()[:, 0]
+    failures = []
+    for begin in range(0, len(broken), target.batch):
+        part = broken[begin : begin + target.batch]
+        with torch.no_grad():
+            before = target.logits(target.images[part]).softmax(dim=1)
+            after = target.logits(result.adversarial[part]).softmax(dim=1)
+        labels = target.labels[part]
+        confidence, prediction = after.scatter(1, labels[:, None], -1.0).max(dim=1)
+        own = before.gather(1, labels[:, None])[:, 0]
+        share = result.reach[part] / threat.eps
+        merit = confidence.double() * (1 - share / 2)
+        columns = (column.tolist() for column in (part, labels, prediction, own, confidence, merit))
+        failures += [_Failure(*values) for values in zip(*columns, strict=True)]
+    return failures
+
+
+def _picture(values: "torch.Tensor", low: float, high: float, context: RunContext) -> Blob | None:
+    """A PNG of one image; None for a number of channels that is no picture."""
+    import numpy as np
+    from PIL import Image
+
+    if values.shape[0] not in {1, 3}:
+        return None
+    scaled = ((values.double() - low) / (high - low)).clamp(0, 1).mul(255).round().numpy().astype(np.uint8)
+    pixels = scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
+    return context.store(buffer.getvalue(), _PNG)

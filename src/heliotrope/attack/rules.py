@@ -1,0 +1,34 @@
+"""What the attacks may find."""
+
+from heliotrope.core.findings import Fix, Rule
+
+__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "RULES"]
+
+ATTACK_UNSOUND = Rule(
+    id="attack-unsound",
+    title="The attack did not work properly, so its number must not be relied on",
+    severity="medium",
+    help="A health indicator failed: gradients vanish, the model answers at random, or the data do not fit. Accuracy "
+    "under such an attack looks high for the wrong reason; a different attack may well break the model.",
+    fix=Fix(
+        text="Look at the indicator that failed. Vanishing gradients: let the loader return unscaled logits and "
+        "differentiable layers. Randomness: switch dropout and noise off in eval mode. Data: correct range, "
+        "normalisation or labels."
+    ),
+    taxonomy=("AML.T0015", "ML01:2023"),
+)
+
+EVASION_POSSIBLE = Rule(
+    id="evasion-possible",
+    title="Small changes to inputs mislead the model",
+    severity="info",
+    help="Inputs were found that look alike and are classified differently. How many are too many is for policy to say "
+    "(floors on robust_accuracy).",
+    fix=Fix(
+        text="Train on adversarial examples (PGD adversarial training, TRADES) and assess again; where that is not "
+        "possible, do not let a decision rest on this model alone."
+    ),
+    taxonomy=("AML.T0015", "AML.T0043", "ML01:2023", "CWE-1039"),
+)
+
+RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE)

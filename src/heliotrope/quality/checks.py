@@ -1,0 +1,137 @@
+"""Accuracy on unperturbed data, with an exact interval, against what the team declares."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from heliotrope.core.evidence import statement
+from heliotrope.core.findings import Finding, Rule, fingerprint
+from heliotrope.core.measurements import Interval, Measurement
+from heliotrope.core.outcomes import Failed, Passed
+from heliotrope.core.predicates.behaviour import PERFORMANCE_PREDICATE, ClassPerformance, PerformancePredicate
+from heliotrope.core.runs import CheckResult
+from heliotrope.core.text import printable
+from heliotrope.engine.interface import Planned, Project, RunContext, Task
+from heliotrope.engine.registry import check
+from heliotrope.engine.statistics import exact_interval
+from heliotrope.quality.rules import ACCURACY_NOT_AS_DECLARED, CLASS_ACCURACY_COLLAPSE
+from heliotrope.subjects.planning import ModelTask, plan_models
+from heliotrope.subjects.prepare import Prepared, batch_size, batches, prepare
+
+__all__ = ["performance"]
+
+_COLLAPSE_SHARE = 0.5
+_COLLAPSE_SAMPLES = 30
+"""Fewer samples of a class say too little."""
+
+
+def _plan(project: Project) -> Iterator[Planned]:
+    planned = plan_models(project, needs=("loader", "input", "output", "data.evaluate"))
+    return (replace(item, estimate_seconds=8.0) for item in planned)
+
+
+@check(
+    id="quality.performance",
+    version="1",
+    title="Accuracy on unperturbed data",
+    applies_to="model",
+    parameters=ModelTask,
+    plan=_plan,
+    cost="quick",
+    runs_project_code=True,
+    extra="torch",
+    modules=("torch", "numpy", "scipy", "safetensors"),
+)
+def performance(task: Task, context: RunContext) -> CheckResult:
+    """Classify every evaluation sample. Fails when declared.clean_accuracy lies outside the 95 % interval."""
+    prepared = prepare(task)
+    predicate = _measure(prepared, context)
+    declared = prepared.parameters.model.declared.clean_accuracy
+    findings = [_collapse(task, entry) for entry in _collapsed(predicate.classes)]
+    measured = f"accuracy {_percent(predicate.accuracy)} ({_range(predicate.interval)}) on {predicate.n} samples"
+    if declared is not None and not predicate.interval.low <= declared <= predicate.interval.high:
+        message = f"{measured}; declared is {_percent(declared)}"
+        findings.insert(0, _finding(task, ACCURACY_NOT_AS_DECLARED, message, "clean_accuracy"))
+        outcome: Passed | Failed = Failed(reason=message)
+    else:
+        outcome = Passed(reason=measured)
+    return CheckResult(
+        outcome=outcome,
+        evidence=(statement(prepared.model.digests, PERFORMANCE_PREDICATE, predicate),),
+        findings=tuple(findings),
+        measurements=(
+            Measurement(
+                metric="clean_accuracy",
+                value=predicate.accuracy,
+                n=predicate.n,
+                interval=predicate.interval,
+                direction="higher",
+                subject=task.subject.urn,
+            ),
+        ),
+    )
+
+
+def _measure(prepared: Prepared, context: RunContext) -> PerformancePredicate:
+    import numpy as np
+    import torch
+
+    data, model = prepared.data, prepared.model
+    size = batch_size(model, torch.from_numpy(data.images[0]), context.limits.memory_bytes)
+    right = np.zeros(len(data), dtype=bool)
+    for part in batches(len(data), size):
+        with torch.no_grad():
+            predicted = model.logits(torch.from_numpy(data.images[part])).argmax(dim=1).numpy()
+        right[part] = predicted == data.labels[part]
+        context.progress(part.stop, len(data), "classifying")
+    classes = tuple(
+        ClassPerformance(
+            label=label,
+            name=name,
+            n=int((data.labels == label).sum()),
+            correct=int(right[data.labels == label].sum()),
+        )
+        for label, name in enumerate(model.names)
+    )
+    correct = int(right.sum())
+    return PerformancePredicate(
+        n=len(data),
+        correct=correct,
+        accuracy=correct / len(data),
+        interval=exact_interval(correct, len(data)),
+        classes=classes,
+        data=data.digests,
+    )
+
+
+def _collapsed(classes: tuple[ClassPerformance, ...]) -> list[ClassPerformance]:
+    seen = [entry for entry in classes if entry.n > 0]
+    mean = sum(entry.correct / entry.n for entry in seen) / len(seen)
+    return [
+        entry for entry in seen if entry.n >= _COLLAPSE_SAMPLES and entry.correct / entry.n < _COLLAPSE_SHARE * mean
+    ]
+
+
+def _collapse(task: Task, entry: ClassPerformance) -> Finding:
+    message = f"class {printable(entry.name)}: {entry.correct} of {entry.n} samples right"
+    return _finding(task, CLASS_ACCURACY_COLLAPSE, message, f"class {entry.label}")
+
+
+def _finding(task: Task, rule: Rule, message: str, location: str) -> Finding:
+    return Finding(
+        rule=rule.id,
+        severity=rule.severity,
+        confidence="high",
+        message=message,
+        subject=task.subject.urn,
+        fingerprint=fingerprint(rule.id, task.subject.urn, location),
+        fix=rule.fix,
+        taxonomy=rule.taxonomy,
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _range(interval: Interval) -> str:
+    return f"95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %"
