@@ -5,7 +5,7 @@ from pathlib import Path
 
 __all__ = ["install_plugin"]
 
-_HEAD = '''
+_HEAD = """
 import os, sys, time
 from heliotrope.core.errors import InputError
 from heliotrope.core.findings import Finding, fingerprint
@@ -29,7 +29,7 @@ def plan(project):
 def register(id, **more):
     more = {"version": "1", "title": id, "applies_to": "project", "parameters": Parameters, "plan": plan} | more
     return check(id=id, **more)
-'''
+"""
 
 
 def install_plugin(folder: Path, name: str, body: str) -> Path:

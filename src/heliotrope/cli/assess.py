@@ -18,6 +18,17 @@ __all__ = ["command"]
 _FORMATS = ("table", "json", "sarif", "junit", "markdown", "html")
 
 
+class _Sample(click.ParamType):
+    """A positive number, or all."""
+
+    name = "sample"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "all":
+            return value
+        return click.IntRange(min=1).convert(value, param, ctx)
+
+
 @click.command(name="assess")
 @click.argument("path", type=click.Path(path_type=Path), default=Path())
 @click.option("--allow-code", is_flag=True, help="Let the project's own code run, in a worker process.")
@@ -31,7 +42,8 @@ _FORMATS = ("table", "json", "sarif", "junit", "markdown", "html")
     "--fail-on", type=click.Choice(["critical", "high", "medium", "low", "info"]), help="Lowest severity that denies."
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**53 - 1), help="Seed of everything random.")
-@click.option("--report-dir", type=click.Path(path_type=Path), help="Folder for the reports of this run.")
+@click.option("--sample", type=_Sample(), metavar="N|all", help="How many samples an attack takes.")
+@click.option("--report-dir", type=click.Path(), help="Folder for the reports of this run.")
 @global_options
 @click.pass_context
 def command(ctx: click.Context, /, path: Path, **chosen: Any) -> None:
@@ -45,11 +57,11 @@ def command(ctx: click.Context, /, path: Path, **chosen: Any) -> None:
     options = AssessOptions(
         config_file=settings.config,
         policy_file=chosen["policy"],
-        ledger=settings.ledger,
-        report_dir=chosen["report_dir"],
+        settings={
+            "ledger": settings.ledger,
+            **{name: chosen[name] for name in ("suite", "seed", "sample", "report_dir")},
+        },
         selection=Selection(only=chosen["only"], skip=chosen["skip"]),
-        suite=chosen["suite"],
-        seed=chosen["seed"],
         baseline=chosen["baseline"],
         fresh=chosen["fresh"],
         allow_code=chosen["allow_code"],

@@ -41,15 +41,21 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
             f"{location}: there is no ledger here", hint="run helio assess first, or name one with --ledger"
         )
     with open_ledger(location) as ledger:
-        verified = ledger.verify(wanted)
+        known = wanted or ledger.remembered_head()
+        verified = ledger.verify(known)
     if form == "json":
         document = {
             "schema": "heliotrope.ledger-verification/v1",
             "records": verified.records,
             "head": str(verified.head),
-            "checked_against": head,
+            "checked_against": str(known) if known else None,
         }
         settings.emit(canonical_bytes(document).decode())
         return
-    against = "and agrees with the head given" if wanted else "(without --head, a cut-off end cannot be noticed)"
+    if wanted:
+        against = "and agrees with the head given"
+    elif known:
+        against = f"and agrees with the last head seen on this machine ({known.sequence} records)"
+    else:
+        against = "(without --head, a cut-off end cannot be noticed)"
     settings.emit(f"{verified.records} records, the chain holds {against}\nhead {verified.head}")

@@ -31,7 +31,7 @@ def project(ctx: click.Context, path: Path) -> None:
     from heliotrope.lifecycle.target import resolve_target
 
     settings = settings_of(ctx)
-    target = resolve_target(path, config_file=settings.config, suite=None)
+    target = resolve_target(path, config_file=settings.config)
     digest = trust(target.project, SystemClock().now())
     settings.emit(f"{printable(str(target.project.root))} may run its code while it stays as it is ({digest[:16]}…)")
 

@@ -58,6 +58,8 @@ class RunEntry(Record):
     """For skipped and error: the kind, as in missing_extra or timeout."""
     needs: tuple[str, ...] = ()
     evidence: tuple[Sha256, ...] = ()
+    findings: tuple[str, ...] = ()
+    """Fingerprints of what it found."""
     inputs: dict[str, Sha256] = {}
     parameters_digest: Sha256
     seed: int

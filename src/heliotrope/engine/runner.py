@@ -169,7 +169,8 @@ class Runner:
         )
         entries = [_evidence_entry(statement, task) for statement in result.evidence]
         entries += [Entry("finding", finding, (("subject", finding.subject),)) for finding in result.findings]
-        entries.append(Entry("run", run, (("check", run.check), ("subject", run.subject), ("reuse", key))))
+        keys = (("check", run.check), ("subject", run.subject), ("reuse", key), ("cost", f"{run.check} {run.subject}"))
+        entries.append(Entry("run", run, keys if execution.cost.wall_seconds else keys[:2]))
         appended = self.ledger.append(entries)
         return Recorded(appended[-1].id, run, descriptor.title, result, run.evidence)
 

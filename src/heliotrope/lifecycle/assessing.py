@@ -1,11 +1,11 @@
 """The main job: discover, check, decide, report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from heliotrope.config.schema import Suite
 from heliotrope.core.assessments import Assessment
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.findings import Severity
@@ -40,11 +40,9 @@ class AssessOptions:
 
     config_file: Path | None = None
     policy_file: Path | None = None
-    ledger: str | None = None
-    report_dir: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """suite, seed, sample, ledger and report_dir, as far as they were given."""
     selection: Selection = field(default_factory=Selection)
-    suite: Suite | None = None
-    seed: int | None = None
     baseline: str | None = None
     fresh: bool = False
     allow_code: bool = False
@@ -91,14 +89,14 @@ def assess(
     """
     clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
     started = clock.now()
-    target = resolve_target(path, config_file=options.config_file, suite=options.suite)
+    target = resolve_target(path, config_file=options.config_file, options=options.settings)
     config = target.project.config
     effective, source = effective_policy(
         config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
     )
     selection = replace(options.selection, skip=(*options.selection.skip, *(config.checks.skip if config else ())))
     runs = [_with_code_input(run, target.project) for run in plan(target.project, selection)]
-    with open_store(target.state, options.ledger, clock) as store:
+    with open_store(target.state, target.settings.ledger.value, clock) as store:
         previous = previous_assessment(store.ledger, target_key(target))
         baseline = load_baseline(store.ledger, options.baseline, target_key(target)) if options.baseline else None
         runner = _runner(target, options, store, clock)
@@ -121,7 +119,8 @@ def assess(
             )
             assessment = assessment.model_copy(update={"difference": changes})
         _keep(assessment, target, store)
-        folder = options.report_dir or target.state / "reports" / assessment.id
+        named = target.settings.report_dir.value
+        folder = Path(named) if named else target.state / "reports" / assessment.id
         read_blob = _blob_reader(store.blobs)
         reports = write_reports(assessment, folder, read_blob=read_blob)
         return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
@@ -143,7 +142,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         consent=consent_for(target.project, allow_code=options.allow_code),
         limits=limits,
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
-        seed=options.seed if options.seed is not None else config.seed if config else 0,
+        seed=target.settings.seed.value,
     )
 
 

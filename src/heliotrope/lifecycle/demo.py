@@ -18,7 +18,7 @@ from heliotrope.core.records import Record
 from heliotrope.core.text import printable
 from heliotrope.lifecycle.assessing import Assessed, AssessOptions, Observer, assess
 from heliotrope.lifecycle.state import write_text
-from heliotrope.lifecycle.target import STATE_NAME
+from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
 from heliotrope.report import IndexEntry, render_index_html
 
 __all__ = ["DemoRun", "examples_folder", "run_demo", "write_index"]
@@ -91,9 +91,8 @@ def run_demo(folder: Path, observer: Observer | None = None) -> Iterator[DemoRun
                 continue
             target = built / run.path
             reports = folder / "reports" / f"{description.parent.name}-{run.path}".replace("/", "-").rstrip("-.")
-            options = AssessOptions(
-                allow_code=True, fresh=True, report_dir=reports, ledger=str(_own_state(target) / "ledger.db")
-            )
+            settings = {"report_dir": str(reports), "ledger": str(_own_state(target) / LEDGER_NAME)}
+            options = AssessOptions(allow_code=True, fresh=True, settings=settings)
             yield DemoRun(run.title, run.description, run.expect, assess(target, options, observer=observer))
 
 

@@ -21,7 +21,7 @@ from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 from heliotrope.engine.registry import checks, unavailable
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.gate import default_policy
-from heliotrope.ledger.ownership import state_home
+from heliotrope.ledger.ownership import state_folder
 from heliotrope.lifecycle.consent import configuration_home
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -47,7 +47,7 @@ def diagnose() -> list[Diagnosis]:
         *_plugins(),
         _policy(),
         _worker(),
-        *(_folder(name, path) for name, path in (("configuration", configuration_home()), ("state", state_home()))),
+        *(_folder(name, path) for name, path in (("configuration", configuration_home()), ("state", state_folder()))),
         _git(),
     ]
 

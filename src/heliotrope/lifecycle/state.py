@@ -8,7 +8,7 @@ from pathlib import Path
 from heliotrope.core.errors import ExitCode, HeliotropeError, LedgerError
 from heliotrope.core.ids import Clock
 from heliotrope.core.text import printable
-from heliotrope.ledger import open_ledger
+from heliotrope.ledger import ledger_path, open_ledger
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Ledger
 from heliotrope.ledger.ownership import require_own
@@ -59,7 +59,7 @@ def prepare_state(state: Path) -> None:
 def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]:
     """The ledger named by --ledger, else the project's own, which must have been made by this user on this machine.
 
-    The chain is verified before anything is taken from it or added to it.
+    The chain is verified before anything is taken from it or added to it, up to the newest head this user has seen.
     """
     if ledger is None:
         prepare_state(state)
@@ -69,10 +69,9 @@ def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]
         location, blobs = str(path), BlobStore(state / BLOBS_NAME)
     else:
         location = ledger
-        beside = Path(ledger.removeprefix("sqlite:///"))
-        blobs = BlobStore(beside.parent / BLOBS_NAME)
+        blobs = BlobStore(ledger_path(ledger).parent / BLOBS_NAME)
     with open_ledger(location, create=True, clock=clock) as opened:
-        opened.verify()
+        opened.verify(opened.remembered_head())
         yield Store(opened, blobs, location)
 
 

@@ -1,11 +1,13 @@
 """What the command line points at: a project with heliotrope.yaml, or a file or folder without one."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heliotrope.config.loader import LoadedConfig, load_config
-from heliotrope.config.schema import Suite
+from heliotrope.config.precedence import Settings, settle
 from heliotrope.core.errors import UsageError
 from heliotrope.core.text import printable
 from heliotrope.engine.interface import Project
@@ -26,6 +28,8 @@ class Target:
     state: Path
     """The .heliotrope folder: beside heliotrope.yaml, else in the current folder."""
     loaded: LoadedConfig | None
+    settings: Settings
+    """What option, environment and file say, settled."""
 
 
 def project_name_of(folder: Path) -> str:
@@ -40,8 +44,8 @@ def find_config(start: Path) -> Path | None:
     return candidate if candidate.is_file() else None
 
 
-def resolve_target(path: Path, *, config_file: Path | None, suite: Suite | None) -> Target:
-    """Work out what is to be assessed. Raises UsageError or ConfigError."""
+def resolve_target(path: Path, *, config_file: Path | None = None, options: Mapping[str, Any] | None = None) -> Target:
+    """Work out what is to be assessed; `options` are settings of the command line. Raises UsageError or ConfigError."""
     if config_file is None and path.name == CONFIG_NAME and path.is_file():
         config_file = path
     if config_file is None and not path.exists():
@@ -50,21 +54,22 @@ def resolve_target(path: Path, *, config_file: Path | None, suite: Suite | None)
         )
     found = config_file or (find_config(path) if path.is_dir() else None)
     if found is None:
-        return _static_target(path, suite)
+        return _static_target(path, settle(None, options=options))
     loaded = load_config(found)
+    settings = settle(loaded, options=options)
     root = found.resolve().parent
     project = Project(
         name=loaded.config.project,
         root=root,
         paths=(root,),
-        config=loaded.config,
+        config=loaded.config.model_copy(update={"sample": settings.sample.value, "seed": settings.seed.value}),
         config_path=found.resolve(),
-        suite=suite or loaded.config.checks.suite,
+        suite=settings.suite.value,
     )
-    return Target(project, str(path), root / STATE_NAME, loaded)
+    return Target(project, str(path), root / STATE_NAME, loaded, settings)
 
 
-def _static_target(path: Path, suite: Suite | None) -> Target:
+def _static_target(path: Path, settings: Settings) -> Target:
     absolute = path.absolute()
     root = absolute if absolute.is_dir() else absolute.parent
     project = Project(
@@ -73,6 +78,6 @@ def _static_target(path: Path, suite: Suite | None) -> Target:
         paths=(absolute,),
         config=None,
         config_path=None,
-        suite=suite or "standard",
+        suite=settings.suite.value,
     )
-    return Target(project, str(path), Path.cwd() / STATE_NAME, None)
+    return Target(project, str(path), Path.cwd() / STATE_NAME, None, settings)
