@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     Starts = Callable[[torch.Tensor, Ball], torch.Tensor]
 
-__all__ = ["CURVE_FRACTIONS", "Descent", "Loss", "curve_steps", "descend", "pgd", "trace_curve"]
+__all__ = ["Descent", "Loss", "curve_radii", "curve_steps", "descend", "pgd", "trace_curve"]
 
 Loss = Literal["cross-entropy", "margin"]
 
-CURVE_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+_CURVE_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Where the curve of accuracy against perturbation is drawn, in units of eps."""
 
 _CURVE_SHARE = 0.1
@@ -72,21 +72,26 @@ def trace_curve(target: Target, threat: ThreatModel, result: AttackResult, *, ti
     """
     short, long = curve_steps(threat)
     before = result.right_at(threat.eps)
-    below = sorted((fraction for fraction in CURVE_FRACTIONS if 0 < fraction < 1), reverse=True)
-    above = sorted(fraction for fraction in CURVE_FRACTIONS if fraction > 1)
+    radii = curve_radii(threat)
+    below = [radius for radius in reversed(radii) if 0 < radius < threat.eps]
+    above = [radius for radius in radii if radius > threat.eps]
     outer = threat.eps
-    for position, fraction in enumerate([*below, *above]):
-        radius = fraction * threat.eps
-        if fraction < 1:
-            chosen = ((result.reach > radius) & (result.reach <= outer)).nonzero()[:, 0]
-            outer = radius
-        else:
-            chosen = (result.reach > radius).nonzero()[:, 0]
-        _seek(target, threat, result, chosen, radius=radius, steps=short if fraction < 1 else long, warm=fraction < 1)
-        tick((position + 1) / (len(below) + len(above)))
+    for position, radius in enumerate([*below, *above]):
+        warm = radius < threat.eps
+        chosen = (result.reach > radius) & (result.reach <= (outer if warm else math.inf))
+        _seek(target, threat, result, chosen.nonzero()[:, 0], radius=radius, steps=short if warm else long, warm=warm)
+        outer = radius
+        tick((position + 1) / len(radii))
     found = before - result.right_at(threat.eps)
     if found:
         result.restarts.append(RestartResult(restart=len(result.restarts), attacked=before, broken=found))
+
+
+def curve_radii(threat: ThreatModel) -> tuple[float, ...]:
+    """The perturbation sizes of the curve, rising; eps itself is one of them."""
+    return tuple(
+        float(f"{fraction * threat.eps:.12g}") if fraction != 1 else threat.eps for fraction in _CURVE_FRACTIONS
+    )
 
 
 def curve_steps(threat: ThreatModel) -> tuple[int, int]:
@@ -203,7 +208,7 @@ def _note(
     target: Target, threat: ThreatModel, result: AttackResult, rows: "torch.Tensor", found: "torch.Tensor"
 ) -> None:
     """Keep what misleads with a smaller change than known before."""
-    lengths = norms(found - target.images[rows], threat.norm)
+    lengths = norms(found.double() - target.images[rows].double(), threat.norm)
     better = lengths < result.reach[rows]
     result.reach[rows[better]] = lengths[better]
     result.adversarial[rows[better]] = found[better]

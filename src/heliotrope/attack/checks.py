@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from heliotrope.attack._health import Examined, examine, health_verdict
-from heliotrope.attack._pgd import CURVE_FRACTIONS, pgd, trace_curve
+from heliotrope.attack._pgd import curve_radii, pgd, trace_curve
 from heliotrope.attack._pictures import pack_samples, show_examples
 from heliotrope.attack.interface import AttackResult, Target, Tick
 from heliotrope.attack.rules import ATTACK_UNSOUND, EVASION_POSSIBLE
@@ -142,9 +142,9 @@ def _sample_size(parameters: ModelTask, total: int) -> int:
 
 def _curve(threat: ThreatModel, result: AttackResult, n: int) -> tuple[CurvePoint, ...]:
     points = []
-    for fraction in CURVE_FRACTIONS:
-        right = result.right_at(fraction * threat.eps)
-        points.append(CurvePoint(eps=fraction * threat.eps, accuracy=right / n, n=n, interval=exact_interval(right, n)))
+    for radius in curve_radii(threat):
+        right = result.right_at(radius)
+        points.append(CurvePoint(eps=radius, accuracy=right / n, n=n, interval=exact_interval(right, n)))
     return tuple(points)
 
 
