@@ -10,7 +10,7 @@ from heliotrope.core.errors import ConfigError
 from heliotrope.core.records import sha256_hex
 from heliotrope.core.text import printable
 
-__all__ = ["MAX_BYTES", "SourceText", "read_source"]
+__all__ = ["MAX_BYTES", "SourceText", "read_source", "source_of_text"]
 
 MAX_BYTES = 2**20
 """1 MiB: a thousand models with their class names fit; what is larger was not written by a person."""
@@ -31,8 +31,16 @@ class SourceText:
 
 def read_source(path: Path) -> SourceText:
     """Read a text file of at most 1 MiB; ConfigError for whatever is not one."""
+    return _checked(_read(path, printable(str(path))), path)
+
+
+def source_of_text(text: str, path: Path) -> SourceText:
+    """The same for text that is not in a file yet."""
+    return _checked(text.encode("utf-8", "surrogatepass"), path)
+
+
+def _checked(data: bytes, path: Path) -> SourceText:
     shown = printable(str(path))
-    data = _read(path, shown)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{shown}: larger than 1 MiB", hint="is this really the configuration file?")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

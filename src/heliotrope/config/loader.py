@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from heliotrope.config._docs import key_names
 from heliotrope.config._errors import describe, explain_errors
-from heliotrope.config._source import read_source
+from heliotrope.config._source import SourceText, read_source, source_of_text
 from heliotrope.config._yaml import Mapping, Node, Scalar, Sequence, parse, plain_data
 from heliotrope.config.schema import HeliotropeConfig
 from heliotrope.core.errors import ConfigError
 from heliotrope.core.records import Record
 
-__all__ = ["CONFIG_DOCS", "Loaded", "LoadedConfig", "load_config", "load_yaml_model"]
+__all__ = ["CONFIG_DOCS", "Loaded", "LoadedConfig", "load_config", "load_yaml_model", "load_yaml_text"]
 
 CONFIG_DOCS = "docs/reference/configuration.md"
 
@@ -58,7 +58,15 @@ def load_yaml_model(path: Path, model: type[T], *, docs: str | None = None) -> L
 
     Raises ConfigError; `docs` names the page that it points to.
     """
-    source = read_source(path)
+    return _load(read_source(path), path, model, docs)
+
+
+def load_yaml_text(text: str, path: Path, model: type[T], *, docs: str | None = None) -> Loaded[T]:
+    """Read a text as the content that a file at `path` would have; errors as for load_yaml_model."""
+    return _load(source_of_text(text, path), path, model, docs)
+
+
+def _load(source: SourceText, path: Path, model: type[T], docs: str | None) -> Loaded[T]:
     root = parse(source)
     if root is None:
         needed = " and ".join(key for key, name in key_names(model).items() if model.model_fields[name].is_required())
