@@ -42,8 +42,8 @@ def _plain(value: Any) -> Any:
         if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             return value
     elif kind is float:
-        if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
-            return int(value)
+        if value.is_integer():
+            return _plain(int(value))
         if 1e-4 <= abs(value) < 1e16:  # outside of this Python writes an exponent, RFC 8785 at other limits
             return value
     raise _BeyondPlainError

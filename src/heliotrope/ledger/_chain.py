@@ -7,11 +7,11 @@ from json.encoder import encode_basestring as _quote
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.events import event_type
-from heliotrope.core.records import Sha256
+from heliotrope.core.records import MAX_SAFE_INTEGER, Sha256, sha256_hex
 from heliotrope.core.text import printable, shorten
 from heliotrope.ledger.interface import MAX_KEY_VALUE, MAX_KEYS, Entry
 
-__all__ = ["DOMAIN", "claim", "encode", "fold", "link", "normalise_keys"]
+__all__ = ["DOMAIN", "claim", "encode", "indexed", "link", "normalise_keys"]
 
 DOMAIN = b"heliotrope ledger chain v1\x00"
 """Domain separator: a hash of this chain is a hash of nothing else."""
@@ -53,22 +53,18 @@ def claim(body: object, digest: object) -> tuple[int, str] | None:
             return None
         data = json.loads(body)["data"]
         sequence, previous = data["sequence"], data["previous"]
-        if type(sequence) is int and isinstance(previous, str) and link(previous, body) == digest:
+        if type(sequence) is not int or abs(sequence) > MAX_SAFE_INTEGER or not isinstance(previous, str):
+            return None
+        if link(previous, body) == digest:
             return sequence, previous
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     return None
 
 
-def fold(value: str) -> str:
-    """A key's value as it is indexed: itself, or its digest when it is long."""
-    raw = value.encode()
-    return value if len(raw) <= MAX_KEY_VALUE else f"sha256:{hashlib.sha256(raw).hexdigest()}"
-
-
 def normalise_keys(entry: Entry) -> list[tuple[str, str]]:
     """Sorted, without doubles, long values folded; LedgerError for what cannot be a key."""
-    keys = sorted({_key(name, value) for name, value in entry.keys})
+    keys = sorted({indexed(name, value) for name, value in entry.keys})
     if len(keys) > MAX_KEYS:
         raise LedgerError(
             f"a record of kind {entry.kind!r} has {len(keys)} look-up keys; at most {MAX_KEYS} are possible",
@@ -77,10 +73,12 @@ def normalise_keys(entry: Entry) -> list[tuple[str, str]]:
     return keys
 
 
-def _key(name: str, value: str) -> tuple[str, str]:
+def indexed(name: str, value: str) -> tuple[str, str]:
+    """A key as the index holds it: a long value as its digest. LedgerError for what cannot be a key."""
     try:
-        if _KEY_NAME.fullmatch(name) and value and "\x00" not in value:
-            return name, fold(value)
+        raw = value.encode()
+        if _KEY_NAME.fullmatch(name) and raw and b"\x00" not in raw:
+            return name, value if len(raw) <= MAX_KEY_VALUE else f"sha256:{sha256_hex(raw)}"
     except UnicodeEncodeError:
         pass
     raise LedgerError(

@@ -48,7 +48,7 @@ class Diagnosis:
         place = self.count + 1
         claimed = claim(row.body, row.hash)
         if row.sequence < place:
-            return tampered("inserted", row.sequence, row.id, "it lies before the first record")
+            return self._before_all(row, claimed)
         if row.sequence > place:
             return self._gap(row, claimed)
         if claimed is None:
@@ -56,6 +56,13 @@ class Diagnosis:
         if claimed[0] != place:
             return self._displaced(row, *claimed)
         return self._disagreeing(row, claimed[1])
+
+    def _before_all(self, row: FoundRow, claimed: tuple[int, str] | None) -> LedgerTampered:
+        if claimed is not None:
+            query = sa.select(events.c.sequence).where(events.c.sequence == claimed[0])
+            if self.connection.execute(query).first() is None:
+                return tampered("changed", claimed[0], row.id, f"its sequence number was changed to {row.sequence}")
+        return tampered("inserted", row.sequence, row.id, "it lies before the first record")
 
     def _gap(self, row: FoundRow, claimed: tuple[int, str] | None) -> LedgerTampered:
         place = self.count + 1
@@ -88,7 +95,7 @@ class Diagnosis:
         place = self.count + 1
         if follows != self.previous and self.count:
             return tampered("changed", self.count, self.last_id, f"record {place} was written after another one")
-        if row.stored is None:
+        if row.stored is None and f'"content_id":"{row.content_id}"'.encode() in row.body:
             return tampered("deleted", place, row.id, "its content is missing")
         return tampered("changed", place, row.id, "its columns or look-up keys are not those of its event")
 

@@ -1,5 +1,6 @@
 """The ledger on SQL."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from heliotrope.core.records import Sha256, sha256_hex
 from heliotrope.core.text import printable, shorten
 from heliotrope.ledger import _state
 from heliotrope.ledger._canonical import canonical
-from heliotrope.ledger._chain import claim, encode, fold, link, normalise_keys
+from heliotrope.ledger._chain import claim, encode, indexed, link, normalise_keys
 from heliotrope.ledger._sqlite import SqliteDatabase
 from heliotrope.ledger._sqlite_file import ForgedTextError
 from heliotrope.ledger._tables import contents, event_keys, events
@@ -33,6 +34,7 @@ from heliotrope.ledger.interface import (
 
 __all__ = ["SqlLedger"]
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PAGE = 500
 """Rows read, or values compared, in one statement."""
 
@@ -111,10 +113,11 @@ class SqlLedger:
             after = rows[-1].sequence
 
     def content(self, content_id: Sha256) -> bytes:
-        with self._database.reading() as connection:
-            body = connection.execute(
-                sa.select(contents.c.body).where(contents.c.content_id == content_id)
-            ).scalar_one_or_none()
+        body: object = None
+        if _DIGEST.fullmatch(content_id):
+            with self._database.reading() as connection:
+                query = sa.select(contents.c.body).where(contents.c.content_id == content_id)
+                body = connection.execute(query).scalar_one_or_none()
         shown = shorten(printable(content_id), 64)
         if body is None:
             raise LedgerError(
@@ -132,7 +135,7 @@ class SqlLedger:
 
     def find(self, kind: EntryKind | None = None, /, **keys: str) -> Iterator[Event]:
         query = sa.select(events.c.sequence, events.c.body, events.c.hash)
-        wanted = {(name, fold(value)) for name, value in keys.items()}
+        wanted = {indexed(name, value) for name, value in keys.items()}
         for name, value in sorted(wanted):
             index = event_keys.alias()
             query = query.join(

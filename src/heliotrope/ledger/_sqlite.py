@@ -156,7 +156,7 @@ class SqliteDatabase:
             yield
         except DBAPIError as error:
             raise explain(error.orig, self.path, self._timeout) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise explain(error, self.path, self._timeout) from error
 
 

@@ -108,7 +108,7 @@ def identity(path: Path, timeout: float = 10.0) -> str:
             row = connection.execute("SELECT value FROM meta WHERE name = 'ledger_id'").fetchone()
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, path, timeout) from error
     if row is None or not isinstance(row[0], str):
         raise not_a_ledger(path)
@@ -138,6 +138,8 @@ def explain(error: BaseException | None, path: Path, timeout: float) -> LedgerEr
         )
     if primary == sqlite3.SQLITE_ERROR and "no such table" in str(error):
         return not_a_ledger(path)
+    if isinstance(error, UnicodeDecodeError):  # from a message about a damaged schema
+        primary = sqlite3.SQLITE_CORRUPT
     known = _MEANING.get(primary or 0)
     if known is not None:
         return LedgerError(f"the ledger {shown} {known[0]}", hint=known[1])

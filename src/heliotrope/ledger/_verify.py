@@ -156,6 +156,8 @@ def _first_wrong_content(connection: sa.Connection, before: int | None) -> Ledge
     for content_id, body in _stream(connection, query, _CONTENTS_AT_ONCE):
         if isinstance(body, bytes) and sha256_hex(body) == content_id:
             continue
+        if not isinstance(content_id, str) or not content_id.isascii():
+            continue  # no event can name it: one misses its content, or this belongs to none
         user = connection.execute(
             sa.select(events.c.sequence, events.c.id)
             .where(events.c.content_id == content_id)
