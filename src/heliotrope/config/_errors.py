@@ -223,7 +223,7 @@ def _key_hint(problem: _Problem, docs: str | None) -> str:
     known = sorted({name for model in problem.models for name in key_names(model)})
     close = difflib.get_close_matches(key, known, n=1)
     advice = f"did you mean '{close[0]}'?" if close else f"keys known here: {', '.join(known)}" if known else ""
-    return "; ".join(part for part in (advice, _see(docs)) if part)
+    return "; ".join(part for part in (advice, _see(docs) if docs else "") if part) or _see(docs)
 
 
 def _value_hint(problems: list[_Problem], wanted: str, docs: str | None) -> str:
@@ -255,4 +255,4 @@ def _meaning(problem: _Problem, docs: str | None) -> str:
 
 
 def _see(docs: str | None) -> str:
-    return f"see {docs}" if docs else ""
+    return f"see {docs}" if docs else "correct it or take it out"
