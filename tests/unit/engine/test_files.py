@@ -168,10 +168,10 @@ def test_limits_are_problems(tmp_path):
     assert "longer than" in problems(tmp_path, max_path_bytes=len(str(tmp_path)) + 4)["b/c/d/e"]
 
 
-def test_a_thousand_nested_folders_end_in_a_problem(tmp_path):
+def test_folders_nested_without_sense_end_in_a_problem(tmp_path):
     here = os.open(tmp_path, os.O_RDONLY)
     try:
-        for _ in range(1000):
+        for _ in range(200):
             os.mkdir("d", dir_fd=here)
             below = os.open("d", os.O_RDONLY, dir_fd=here)
             os.close(here)
