@@ -1,0 +1,142 @@
+"""The check scan.files: every model file of a project, inspected without loading it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from heliotrope.core.errors import InputError
+from heliotrope.core.evidence import Statement, statement
+from heliotrope.core.findings import Finding, fingerprint
+from heliotrope.core.outcomes import Failed, Inconclusive, NotApplicable, Outcome, Passed
+from heliotrope.core.predicates.scan import SCAN_PREDICATE, FileReport, ScanDocument, ScanFinding
+from heliotrope.core.records import Record
+from heliotrope.core.runs import CheckResult
+from heliotrope.core.subjects import Subject, subject_urn
+from heliotrope.core.text import printable
+from heliotrope.engine.interface import Planned, Project, RunContext, Task
+from heliotrope.engine.registry import check
+
+__all__ = ["ScanParameters", "scan_files"]
+
+_SECONDS_PER_BYTE = 2e-9
+"""Reading, hashing and searching, on one slow core."""
+
+
+class ScanParameters(Record):
+    """What of the project is scanned."""
+
+    paths: tuple[str, ...]
+    """Relative to the root, with forward slashes; "." is all of it."""
+    policy_digest: str
+    """Evidence made under another policy is not reused."""
+
+
+def _plan(project: Project) -> Iterator[Planned]:
+    from heliotrope.scan.policy import policy_digest
+
+    paths = tuple(_relative(path, project.root) for path in project.paths)
+    inputs = {("tree" if name == "." else name): project.root / name for name in paths}
+    size = sum(_size(path) for path in inputs.values())
+    yield Planned(
+        subject=Subject(urn=subject_urn(project.name, "project", project.name), kind="project", name=project.name),
+        parameters=ScanParameters(paths=paths, policy_digest=policy_digest()),
+        inputs=inputs,
+        estimate_seconds=1.0 + size * _SECONDS_PER_BYTE,
+    )
+
+
+@check(
+    id="scan.files",
+    version="1",
+    title="Model files hold nothing but a model",
+    applies_to="project",
+    parameters=ScanParameters,
+    plan=_plan,
+    cost="quick",
+    isolation="worker",
+)
+def scan_files(task: Task, context: RunContext) -> CheckResult:
+    """Scan the project's files; every judged file is a subject of the evidence."""
+    from heliotrope.engine.files import WalkProblem
+    from heliotrope.scan._service import Target, list_folder, predicate_of, scan_targets
+
+    root = Path(task.root)
+    found: list[Target | WalkProblem] = []
+    for name in ScanParameters.model_validate(task.parameters).paths:
+        path = root / name
+        if path.is_dir():
+            found.extend(list_folder(path, "" if name == "." else f"{name}/"))
+        else:
+            found.append(Target(path, name, named=True))
+    document = scan_targets(found, progress=context.progress)
+    subjects = {report.path: report.sha256 for report in document.files if report.sha256 is not None}
+    evidence: tuple[Statement, ...] = ()
+    if subjects:
+        evidence = (statement(subjects, SCAN_PREDICATE, predicate_of(document)),)
+    return CheckResult(
+        outcome=_outcome(document),
+        evidence=evidence,
+        findings=tuple(
+            _finding(task.subject.urn, report, finding) for report in document.files for finding in report.findings
+        ),
+    )
+
+
+def _outcome(document: ScanDocument) -> Outcome:
+    if not document.files:
+        seen = document.summary.files_seen
+        fact = f"{seen} files seen, none of them a model file by content or by name"
+        return NotApplicable(reason="there is no model file", facts=(fact,))
+    worst = next(report for report in document.files if report.verdict == document.verdict)
+    name = printable(worst.path)
+    count = document.summary.verdicts[document.verdict]
+    others = f" (and {count - 1} more)" if count > 1 else ""
+    if document.verdict in ("malicious", "suspicious"):
+        why = worst.findings[0].message if worst.findings else worst.format
+        return Failed(reason=f"{name} is {document.verdict}: {why}{others}")
+    if document.verdict == "incomplete":
+        return Inconclusive(reason=f"{name} was not fully inspected: {worst.incomplete[0].reason}{others}")
+    if document.verdict == "unsupported":
+        return Inconclusive(reason=f"{name} is of a format that cannot be inspected ({worst.format}){others}")
+    files = document.summary.files_judged
+    return Passed(reason=f"{files} model {'file is' if files == 1 else 'files are'} clean")
+
+
+def _finding(subject: str, report: FileReport, finding: ScanFinding) -> Finding:
+    member = finding.locations[0].member if finding.locations else None
+    place = "\n".join((report.path, member or "", finding.global_ or finding.message))
+    return Finding(
+        rule=finding.rule,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        message=f"{printable(report.path)} {finding.message}",
+        subject=subject,
+        fingerprint=fingerprint(finding.rule, subject, place),
+        count=finding.count,
+        locations=tuple(location.model_copy(update={"path": report.path}) for location in finding.locations),
+        fix=finding.fix,
+        taxonomy=finding.taxonomy,
+    )
+
+
+def _relative(path: Path, root: Path) -> str:
+    """The path below the root; InputError for one that lies elsewhere or has no UTF-8 name."""
+    try:
+        name = path.relative_to(root).as_posix()
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{printable(str(path))}: the name is not UTF-8", hint="rename it") from None
+    except ValueError:
+        raise InputError(f"{printable(str(path))}: lies outside {printable(str(root))}") from None
+    return name
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of those directly in a folder: an estimate must not cost a walk."""
+    try:
+        if not path.is_dir():
+            return path.stat().st_size
+        with os.scandir(path) as items:
+            return sum(item.stat().st_size for item in items if item.is_file())
+    except OSError:
+        return 0

@@ -1,0 +1,124 @@
+"""Gathers what is noted about one file: one finding for each (rule, global), with a count and the first places."""
+
+from dataclasses import dataclass, field
+
+from heliotrope.core.findings import SEVERITIES, Confidence, Location, fingerprint
+from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
+from heliotrope.core.text import printable
+from heliotrope.scan.limits import ScanLimits
+from heliotrope.scan.rules import find_rule, verdict_of
+
+__all__ = ["Collector"]
+
+_MAX_INCOMPLETE = 20
+"""Reasons listed; a broken archive could have one for each of its members."""
+
+_MAX_TEXT = 300
+"""Characters of a name or message taken from the file."""
+
+
+@dataclass(slots=True)
+class _Gathered:
+    rule: str
+    message: str
+    global_name: str | None
+    key: str
+    confidence: Confidence
+    count: int = 0
+    locations: list[Location] = field(default_factory=list)
+
+
+class Collector:
+    """The Notes of one file."""
+
+    def __init__(self, path: str, limits: ScanLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._gathered: dict[tuple[str, str], _Gathered] = {}
+        self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
+
+    def add(
+        self,
+        rule: str,
+        message: str,
+        *,
+        key: str = "",
+        global_name: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+        confidence: Confidence = "high",
+        count: int = 1,
+    ) -> None:
+        identity = (rule, global_name or key)
+        item = self._gathered.get(identity)
+        if item is None:
+            if len(self._gathered) >= self._limits.max_findings:
+                self._overflow()
+                return
+            item = _Gathered(rule, message, global_name, key, confidence)
+            self._gathered[identity] = item
+        item.count += count
+        if len(item.locations) < self._limits.max_locations:
+            item.locations.append(Location(member=None if member is None else _shown(member), offset=offset))
+
+    def incomplete(
+        self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None
+    ) -> None:
+        if limit is not None:
+            self.add("scan-limit", f"limit {limit} was reached", key=limit, member=member, offset=offset)
+        identity = (reason, member)
+        if identity in self._incomplete or len(self._incomplete) >= _MAX_INCOMPLETE:
+            return
+        place = None
+        if member is not None or offset is not None:
+            place = Location(member=None if member is None else _shown(member), offset=offset)
+        self._incomplete[identity] = Incomplete(reason=_shown(reason), limit=limit, location=place)
+
+    def _overflow(self) -> None:
+        reason = f"more than {self._limits.max_findings} different findings; the others are not listed"
+        key = (reason, None)
+        self._incomplete.setdefault(key, Incomplete(reason=reason, limit="max_findings"))
+
+    @property
+    def noted(self) -> bool:
+        """Whether anything was noted at all."""
+        return bool(self._gathered or self._incomplete)
+
+    def findings(self) -> tuple[ScanFinding, ...]:
+        """Worst first, then by rule and name."""
+        found = [self._finding(item) for item in self._gathered.values()]
+        return tuple(sorted(found, key=lambda item: (SEVERITIES.index(item.severity), item.rule, item.message)))
+
+    def incompletes(self) -> tuple[Incomplete, ...]:
+        return tuple(self._incomplete.values())
+
+    def verdict(self, *, supported: bool) -> ScanVerdict:
+        """The worst that anything noted calls for."""
+        verdicts = [verdict_of(find_rule(item.rule).severity) for item in self._gathered.values()]
+        if self._incomplete:
+            verdicts.append("incomplete")
+        if not supported:
+            verdicts.append("unsupported")
+        return worst_verdict(tuple(verdicts))
+
+    def _finding(self, item: _Gathered) -> ScanFinding:
+        rule = find_rule(item.rule)
+        member = item.locations[0].member if item.locations else None
+        place = "\n".join((self._path, member or "", item.global_name or item.key))
+        return ScanFinding(
+            rule=rule.id,
+            severity=rule.severity,
+            confidence=item.confidence,
+            fingerprint=fingerprint(rule.id, self._path, printable(place)),
+            message=_shown(item.message),
+            global_=None if item.global_name is None else _shown(item.global_name),
+            count=item.count,
+            locations=tuple(item.locations),
+            taxonomy=rule.taxonomy,
+            fix=rule.fix,
+        )
+
+
+def _shown(text: str) -> str:
+    """Text from the file, short and free of control characters; valid UTF-8 also when the file's was not."""
+    return printable(text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…")

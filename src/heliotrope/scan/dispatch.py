@@ -1,0 +1,77 @@
+"""Runs every analyser whose loader would take the bytes. The content decides; the name is a hint."""
+
+from heliotrope.scan.data_files import IdxAnalyser
+from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
+from heliotrope.scan.numpy_files import NumpyAnalyser
+from heliotrope.scan.pickle_streams import PickleAnalyser, credible_pickle
+from heliotrope.scan.recognised import EXPECTED_FORMATS, is_tar, recognise
+from heliotrope.scan.safetensors_files import SafetensorsAnalyser
+from heliotrope.scan.zip_files import ZipAnalyser
+
+__all__ = ["ANALYSERS", "analyse", "analyse_nested"]
+
+_PICKLE = PickleAnalyser()
+ANALYSERS: tuple[Analyser, ...] = (ZipAnalyser(), NumpyAnalyser(), SafetensorsAnalyser(), IdxAnalyser(), _PICKLE)
+"""In the order in which they name a file that is of several formats by its beginning."""
+
+
+def analyse(source: Source, name: str, context: Context) -> Recognised | None:
+    """Inspect a file or a part of one; None when nothing recognises it."""
+    try:
+        accepting = _accepting(source, name, context)
+        results = [analyser.analyse(source, name, context) for analyser in accepting]
+    except LimitReachedError as error:
+        context.notes.incomplete(error.reason, limit=error.limit, member=context.member)
+        return Recognised("unknown")
+    except UnreadableError as error:
+        context.notes.incomplete(str(error), member=context.member)
+        return Recognised("unknown")
+    if not results:
+        return recognise(source, name)
+    formats = [result.format for result in results]
+    if is_tar(source):
+        formats.append("tar")
+        context.notes.incomplete("it is a tar archive as well, which is not analysed", member=context.member)
+    if len(formats) > 1:
+        message = f"the same bytes are {' and '.join(formats)}"
+        context.notes.add("file-polyglot", message, key=message, member=context.member, offset=0)
+    _check_extension(name, results[0].format, context)
+    return results[0]
+
+
+def _accepting(source: Source, name: str, context: Context) -> list[Analyser]:
+    accepting: list[Analyser] = []
+    for analyser in ANALYSERS:
+        if analyser is _PICKLE and any(_begins_here(other, source) for other in accepting):
+            # Another format's magic stands at the beginning, so a few bytes that look like opcodes prove nothing.
+            if credible_pickle(source, context):
+                accepting.append(analyser)
+        elif analyser.accepts(source, name):
+            accepting.append(analyser)
+    # A file that begins as a pickle and ends as an archive is named after its beginning.
+    return sorted(accepting, key=lambda analyser: not _begins_here(analyser, source))
+
+
+def _begins_here(analyser: Analyser, source: Source) -> bool:
+    return analyser.format != "zip" or source.read(0, 2) == b"PK"
+
+
+def _check_extension(name: str, actual: str, context: Context) -> None:
+    dot = name.rfind(".")
+    extension = name[dot:].lower() if dot > name.rfind("/") else ""
+    expected = EXPECTED_FORMATS.get(extension)
+    if expected is not None and actual not in expected and not actual.startswith("idx") and context.depth == 0:
+        message = f"the name ends in {extension}, the content is {actual}"
+        context.notes.add("file-extension-mismatch", message, key=actual, member=context.member)
+
+
+def analyse_nested(source: Source, name: str, context: Context) -> Recognised | None:
+    """Inspect bytes found inside others, unless they are too deep."""
+    if context.depth > context.limits.max_depth:
+        reason = f"more than {context.limits.max_depth} levels deep"
+        context.notes.incomplete(reason, limit="max_depth", member=context.member)
+        return Recognised("unknown")
+    recognised = analyse(source, name, context)
+    if recognised is not None and not recognised.supported and recognised.model:
+        context.notes.incomplete(f"it holds {recognised.format}, which cannot be analysed", member=context.member)
+    return recognised

@@ -1,0 +1,118 @@
+"""Conditions on the arguments of calls: some functions are harmless only in the way frameworks call them."""
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from heliotrope.scan import pickle_opcodes as op
+from heliotrope.scan.pickle_state import State
+from heliotrope.scan.policy import Entry
+
+__all__ = ["misuse"]
+
+_PUBLIC_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_CONSTANT_KINDS = frozenset({op.OPAQUE, op.STR, op.BYTES})
+_UNFOLLOWED = "with arguments that cannot be followed"
+
+
+class _Use(Protocol):
+    @property
+    def entry(self) -> Entry: ...
+    @property
+    def full_name(self) -> str: ...
+
+
+class _Judge(Protocol):
+    """What a condition may ask the judge, and where it leaves what is to be inspected further."""
+
+    inline_arrays: bool
+    nested: list[tuple[int, int]]
+
+    def use_of(self, tag: int) -> _Use | None: ...
+    @property
+    def codecs(self) -> frozenset[str]: ...
+
+
+def misuse(judge: _Judge, machine: State, entry: Entry, items: list[int] | None, use: str) -> str:
+    """Why a call of an allowed global is not the call it is allowed for; empty when it is."""
+    if use not in entry.uses:
+        return "in a way its framework never does"
+    if not entry.shape:
+        return ""
+    if items is None:
+        return _UNFOLLOWED
+    return _SHAPES[entry.shape](judge, machine, items)
+
+
+def _constants(_judge: _Judge, _machine: State, items: list[int]) -> str:
+    constant = len(items) == 1 and items[0] & op.KIND_MASK in _CONSTANT_KINDS
+    return "" if constant else "with something else than one constant"
+
+
+def _known_globals(judge: _Judge, _machine: State, items: list[int]) -> str:
+    for item in items:
+        if item & op.KIND_MASK == op.UNRESOLVED:
+            return _UNFOLLOWED
+        used = judge.use_of(item)
+        if used is not None and used.entry.kind not in ("allowed", "framework"):
+            return f"with {used.full_name}"
+    return ""
+
+
+def _class_first(judge: _Judge, machine: State, items: list[int]) -> str:
+    used = judge.use_of(items[0]) if items else None
+    if used is None:
+        return _UNFOLLOWED
+    if "new" not in used.entry.uses:
+        return f"to make a {used.full_name}"
+    return _known_globals(judge, machine, items[1:])
+
+
+def _callee_first(judge: _Judge, machine: State, items: list[int]) -> str:
+    used = judge.use_of(items[0]) if items else None
+    if used is None:
+        return _UNFOLLOWED
+    if "call" not in used.entry.uses or used.entry.shape:
+        return f"to call {used.full_name}"
+    return _known_globals(judge, machine, items[1:])
+
+
+def _getattr(judge: _Judge, machine: State, items: list[int]) -> str:
+    used = judge.use_of(items[0]) if items else None
+    name = machine.text(items[1]) if len(items) == 2 else None
+    if used is None or name is None:
+        return _UNFOLLOWED
+    if "new" in used.entry.uses and _PUBLIC_NAME.fullmatch(name):
+        return ""
+    return f"to reach {name!r} of {used.full_name}"
+
+
+def _codec(judge: _Judge, machine: State, items: list[int]) -> str:
+    if len(items) != 2 or items[0] & op.KIND_MASK != op.STR:
+        return _UNFOLLOWED
+    name = machine.text(items[1])
+    return "" if name in judge.codecs else f"with the codec {name!r}"
+
+
+def _nested_torch(judge: _Judge, machine: State, items: list[int]) -> str:
+    if len(items) != 1 or items[0] & op.KIND_MASK != op.BYTES:
+        return _UNFOLLOWED
+    judge.nested.append(machine.bytes_at(items[0]))
+    return ""
+
+
+def _inline_array(judge: _Judge, _machine: State, _items: list[int]) -> str:
+    judge.inline_arrays = True
+    return ""
+
+
+_SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
+    "constants": _constants,
+    "known-globals": _known_globals,
+    "class-first": _class_first,
+    "callee-first": _callee_first,
+    "getattr": _getattr,
+    "codec": _codec,
+    "nested-torch": _nested_torch,
+    "inline-array": _inline_array,
+}

@@ -1,0 +1,266 @@
+"""Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
+
+import re
+from dataclasses import dataclass, field
+
+from heliotrope.core.findings import Confidence
+from heliotrope.scan import pickle_opcodes as op
+from heliotrope.scan.interface import Context, LimitReachedError
+from heliotrope.scan.limits import ScanLimits
+from heliotrope.scan.pickle_arguments import misuse
+from heliotrope.scan.pickle_state import BrokenStreamError, State
+from heliotrope.scan.policy import Entry, Policy
+
+__all__ = ["Judge", "Use"]
+
+_PLAUSIBLE = re.compile(r"[A-Za-z_][\w.]{0,199}", re.ASCII)
+_WORST_FIRST = ("dangerous", "dotted", "unknown", "framework", "allowed")
+
+
+@dataclass(slots=True)
+class Use:
+    """One imported global of a stream."""
+
+    module: str
+    name: str
+    entry: Entry
+    count: int = 0
+    offsets: list[int] = field(default_factory=list)
+    acted: bool = False
+    """It was called, or its use has been noted in another way."""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(slots=True)
+class _Pending:
+    message: str
+    global_name: str | None
+    confidence: Confidence
+    count: int = 0
+    offsets: list[int] = field(default_factory=list)
+
+
+class Judge:
+    """The observer of one stream."""
+
+    def __init__(self, policy: Policy, limits: ScanLimits) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._uses: list[Use] = []
+        self._pending: dict[tuple[str, str], _Pending] = {}
+        self._defects: dict[str, int] = {}
+        self.plausible_imports = 0
+        self.dangerous = False
+        self.calls = 0
+        self.computed = 0
+        self.inline_arrays = False
+        self.nested: list[tuple[int, int]] = []
+        """Offset and length of files stored as bytes, which torch loads as files."""
+
+    # what the machine tells
+
+    def imported(self, module: str, name: str, *, protocol: int, offset: int) -> int:
+        if protocol < 3:
+            renamed = self._policy.python3_name(module, name)
+            if self._rank(renamed) <= self._rank((module, name)):
+                module, name = renamed
+        number = self._numbers.get((module, name))
+        if number is None:
+            number = self._new(module, name)
+        use = self._uses[number]
+        use.count += 1
+        if len(use.offsets) < self._limits.max_locations:
+            use.offsets.append(offset)
+        if use.entry.kind == "dotted":
+            use.acted = self.dangerous = True
+            self._note("pickle-dotted-name", f"imports {use.full_name}, which {use.entry.reason}", offset, use)
+        return number << op.KIND_BITS | op.GLOBAL
+
+    def _new(self, module: str, name: str) -> int:
+        if len(self._uses) >= self._limits.max_globals:
+            raise LimitReachedError("max_globals", f"more than {self._limits.max_globals} different imports")
+        number = self._numbers[module, name] = len(self._uses)
+        self._uses.append(Use(module, name, self._policy.lookup(module, name)))
+        if _PLAUSIBLE.fullmatch(module) and _PLAUSIBLE.fullmatch(name):
+            self.plausible_imports += 1
+        return number
+
+    def _rank(self, name: tuple[str, str]) -> int:
+        return _WORST_FIRST.index(self._policy.lookup(*name).kind)
+
+    def computed_name(self, offset: int) -> int:
+        self.computed += 1
+        self._note("pickle-computed-name", "imports something whose name is computed while loading", offset)
+        return op.UNRESOLVED
+
+    def extension(self, code: int, offset: int) -> int:
+        self.computed += 1
+        self._note("pickle-extension-code", f"uses extension code {code}", offset, key=str(code))
+        return op.UNRESOLVED
+
+    def persistent(self, offset: int) -> int:
+        self._note("pickle-persistent-id", "refers to objects outside itself", offset)
+        return op.PERSISTENT
+
+    def defect(self, reason: str, offset: int) -> None:
+        self._defects.setdefault(reason, offset)
+
+    def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
+        kind = callee & op.KIND_MASK
+        self.calls += 1
+        if kind == op.GLOBAL:
+            return self._called_global(machine, callee >> op.KIND_BITS, arguments, use, offset)
+        if kind in (op.RESULT, op.INSTANCE):
+            name = self._uses[callee >> op.KIND_BITS].full_name
+            self._note("pickle-computed-call", f"calls what {name} returned", offset, key=name)
+        elif kind in (op.PERSISTENT, op.UNRESOLVED):
+            self._note("pickle-computed-call", "calls something that cannot be resolved", offset)
+        else:
+            self.defect("it calls a value that is no function; a loader stops there", offset)
+        return op.UNRESOLVED
+
+    def _called_global(self, machine: State, number: int, arguments: int, use: str, offset: int) -> int:
+        target = self._uses[number]
+        entry = target.entry
+        target.acted = True
+        items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
+        self._check_items(items, offset, target)
+        if entry.kind == "dangerous":
+            self.dangerous = True
+            self._note("pickle-dangerous-call", f"calls {target.full_name}, which {entry.reason}", offset, target)
+        elif entry.kind in ("unknown", "framework"):
+            message = f"calls {target.full_name}, which is not on the list of what models need"
+            self._note("pickle-unknown-call", message, offset, target, confidence="medium")
+        elif entry.kind == "allowed":
+            problem = misuse(self, machine, entry, items, use)
+            if problem:
+                self._note("pickle-unknown-state", f"calls {target.full_name} {problem}", offset, target)
+            if entry.code:
+                message = f"rebuilds {target.full_name}, code of {entry.framework}"
+                self._note("pickle-framework-code", message, offset, target)
+        if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
+            return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
+        if entry.shape == "getattr":
+            return op.UNRESOLVED
+        return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def _check_items(self, items: list[int] | None, offset: int, target: Use) -> None:
+        for item in items or ():
+            if item & op.KIND_MASK == op.GLOBAL:
+                use = self._uses[item >> op.KIND_BITS]
+                if use.entry.kind == "dangerous":
+                    use.acted = self.dangerous = True
+                    message = f"hands {use.full_name}, which {use.entry.reason}, to {target.full_name}"
+                    self._note("pickle-dangerous-call", message, offset, use)
+
+    def built(self, machine: State, target: int, state: int, *, offset: int) -> int:
+        items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else [state]
+        self._changed(target, "build", "sets the state of", offset, items)
+        return target
+
+    def filled(self, target: int, *, offset: int) -> None:
+        self._changed(target, "items", "puts items into", offset, None)
+
+    def _changed(self, target: int, use: str, verb: str, offset: int, items: list[int] | None) -> None:
+        kind = target & op.KIND_MASK
+        if kind == op.GLOBAL:
+            changed = self._uses[target >> op.KIND_BITS]
+            changed.acted = self.dangerous = True
+            message = f"{verb} {changed.full_name} itself"
+            self._note("pickle-object-overwrite", message, offset, changed)
+        elif kind == op.UNRESOLVED:
+            self._note("pickle-object-overwrite", f"{verb} something that cannot be resolved", offset)
+        elif kind == op.PERSISTENT:
+            self._note("pickle-unknown-state", f"{verb} an object outside the file", offset)
+        elif kind in (op.RESULT, op.INSTANCE):
+            changed = self._uses[target >> op.KIND_BITS]
+            self._check_items(items, offset, changed)
+            if changed.entry.shape == "inline-array":
+                raise BrokenStreamError("an array lies inside the stream (joblib), and what follows it is not followed")
+            if changed.entry.kind == "allowed" and use not in changed.entry.uses:
+                self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed)
+
+    @property
+    def refers_to_danger(self) -> bool:
+        """Whether anything imported could harm the machine, used or not."""
+        return any(use.entry.kind in ("dangerous", "dotted") for use in self._uses)
+
+    # what the checks of arguments ask
+
+    def use_of(self, tag: int) -> Use | None:
+        """The global behind a tag."""
+        return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK == op.GLOBAL else None
+
+    @property
+    def codecs(self) -> frozenset[str]:
+        return self._policy.codecs
+
+    # the outcome
+
+    def _note(
+        self,
+        rule: str,
+        message: str,
+        offset: int,
+        use: Use | None = None,
+        *,
+        key: str = "",
+        confidence: Confidence = "high",
+    ) -> None:
+        name = use.full_name if use is not None else None
+        pending = self._pending.get((rule, name or key))
+        if pending is None:
+            if len(self._pending) > 2 * self._limits.max_findings:
+                return
+            pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
+        pending.count += 1
+        if len(pending.offsets) < self._limits.max_locations:
+            pending.offsets.append(offset)
+
+    def _note_references(self) -> None:
+        """What was imported and nothing else."""
+        for use in self._uses:
+            if use.acted or use.entry.kind in ("allowed", "dotted"):
+                continue
+            rule, message = _REFERENCES[use.entry.kind]
+            message = message.format(name=use.full_name, reason=use.entry.reason)
+            for offset in use.offsets:
+                self._note(rule, message, offset, use)
+            pending = self._pending.get((rule, use.full_name))
+            if pending is not None:
+                pending.count = use.count
+
+    def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
+        """Hand everything over to the notes of the file."""
+        self._note_references()
+        for (rule, key), item in self._pending.items():
+            if rule == "pickle-persistent-id" and persistent_ids_known:
+                continue
+            if only_dangerous and rule not in _DANGEROUS_RULES:
+                continue
+            rest = item.count - len(item.offsets)
+            for place, offset in enumerate(item.offsets):
+                context.notes.add(
+                    rule,
+                    item.message,
+                    key=key,
+                    global_name=item.global_name,
+                    member=context.member,
+                    offset=context.base + offset,
+                    confidence=item.confidence,
+                    count=1 + (rest if place == 0 else 0),
+                )
+        for reason, offset in self._defects.items():
+            context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
+
+
+_REFERENCES = {
+    "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
+    "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
+    "framework": ("pickle-framework-code", "refers to {name}, code of a known framework"),
+}
+_DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})

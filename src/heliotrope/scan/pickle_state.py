@@ -1,0 +1,177 @@
+"""What the pickle machine knows while it runs: stack, marks, memo, and the text and tuples behind its tags."""
+
+import codecs
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from heliotrope.scan import pickle_opcodes as op
+from heliotrope.scan.interface import Source
+from heliotrope.scan.limits import Budget, ScanLimits
+from heliotrope.scan.pickle_memo import Memo
+from heliotrope.scan.sources import find_byte
+
+__all__ = ["BYTES_WIDTH", "COUNTED_TEXT", "BrokenStreamError", "Observer", "State", "StreamEnd"]
+
+_RING = 1024
+"""Tuples whose items are remembered. A call's arguments are built right before it; older ones count as unknown."""
+
+_SHORT_TUPLE = 8
+"""Items remembered of a tuple; what the policy looks at is among the first."""
+
+_MAX_LINE = 64 * 1024
+"""Bytes looked at of a line of text; names are far shorter, and longer text is data."""
+
+COUNTED_TEXT: Final = {
+    0x8C: (1, "utf-8"),  # SHORT_BINUNICODE
+    0x58: (4, "utf-8"),  # BINUNICODE
+    0x8D: (8, "utf-8"),  # BINUNICODE8
+    0x55: (1, "ascii"),  # SHORT_BINSTRING
+    0x54: (4, "ascii"),  # BINSTRING
+}
+"""Opcode to (bytes of its length, encoding)."""
+
+BYTES_WIDTH: Final = {0x43: 1, 0x42: 4, 0x8E: 8, 0x96: 8}
+"""SHORT_BINBYTES, BINBYTES, BINBYTES8 and BYTEARRAY8 to the bytes of their length."""
+
+
+class BrokenStreamError(Exception):
+    """The stream is not what an unpickler accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a stream ended."""
+
+    offset: int
+    """Behind STOP, or where it broke."""
+    opcodes: int
+    reason: str = ""
+    """Why it broke; empty when it ended with STOP."""
+    limit: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        return not self.reason
+
+
+class Observer(Protocol):
+    """Is told what the stream does. Tags come in, tags go out; offsets are those of the opcodes."""
+
+    def imported(self, module: str, name: str, *, protocol: int, offset: int) -> int: ...
+    def computed_name(self, offset: int) -> int: ...
+    def called(self, machine: "State", callee: int, arguments: int, *, use: str, offset: int) -> int: ...
+    def built(self, machine: "State", target: int, state: int, *, offset: int) -> int: ...
+    def filled(self, target: int, *, offset: int) -> None: ...
+    def persistent(self, offset: int) -> int: ...
+    def extension(self, code: int, offset: int) -> int: ...
+    def defect(self, reason: str, offset: int) -> None: ...
+
+
+class State:
+    """The machine's state and how to read it."""
+
+    def __init__(self, source: Source, observer: Observer, limits: ScanLimits, budget: Budget) -> None:
+        self._source = source
+        self._observer = observer
+        self._limits = limits
+        self._budget = budget
+        self._stack: list[int] = []
+        self._marks: list[int] = []
+        self._memo = Memo(limits.max_sparse_memo)
+        self._protocol = 0
+        self._buffer = b""
+        self._base = 0
+        self._tuples: list[tuple[int, list[int]] | None] = [None] * _RING
+        self._tuple_serial = 0
+        self._lenient = False
+
+    def items(self, tag: int) -> list[int] | None:
+        """The items of a tuple, or None when they are not known any more."""
+        serial = tag >> op.KIND_BITS
+        if serial == 0:
+            return []
+        kept = self._tuples[serial % _RING]
+        return kept[1] if kept is not None and kept[0] == serial else None
+
+    def text(self, tag: int) -> str | None:
+        """The text of a string tag, or None when it is no text or longer than any name."""
+        if tag & op.KIND_MASK != op.STR:
+            return None
+        offset = tag >> op.KIND_BITS
+        limit = self._limits.max_name
+        head = self._peek(offset, 4 * limit + 9)
+        code, body = head[0], head[1:]
+        if code in COUNTED_TEXT:
+            width, encoding = COUNTED_TEXT[code]
+            size = int.from_bytes(body[:width], "little")
+            return body[width : width + size].decode(encoding, "replace") if size <= 4 * limit else None
+        line, found, _ = body.partition(b"\n")
+        return _unquoted(code, line) if found else None
+
+    def bytes_at(self, tag: int) -> tuple[int, int]:
+        """Offset and length of the content of a bytes tag."""
+        offset = tag >> op.KIND_BITS
+        head = self._peek(offset, 9)
+        width = BYTES_WIDTH[head[0]]
+        return offset + 1 + width, int.from_bytes(head[1 : 1 + width], "little")
+
+    def _peek(self, offset: int, length: int) -> bytes:
+        index = offset - self._base
+        if index >= 0 and index + length <= len(self._buffer):
+            return self._buffer[index : index + length]
+        return self._source.read(offset, length)
+
+    def _tuple(self, items: list[int]) -> int:
+        self._tuple_serial += 1
+        serial = self._tuple_serial
+        self._tuples[serial % _RING] = (serial, items) if len(items) <= _SHORT_TUPLE else None
+        return serial << op.KIND_BITS | op.TUPLE
+
+    def _recall(self, index: int) -> int:
+        tag = self._memo.get(index)
+        if tag is None:
+            if self._lenient:
+                return op.OPAQUE
+            raise BrokenStreamError(f"it recalls memo entry {index}, which was never written")
+        return tag
+
+    def _cut(self) -> list[int]:
+        """Everything above the last mark."""
+        mark = self._marks.pop()
+        items = self._stack[mark:]
+        del self._stack[mark:]
+        return items
+
+    def _line(self, index: int) -> tuple[bytes, int]:
+        """The line from an index of the buffer (its first 64 KiB), and the index behind it."""
+        end = self._buffer.find(b"\n", index)
+        if end >= 0:
+            return self._buffer[index:end][:_MAX_LINE], end + 1
+        start = self._base + index
+        found = find_byte(self._source, b"\n", start)
+        if found < 0:
+            raise BrokenStreamError("a line of text does not end")
+        return self._source.read(start, min(found - start, _MAX_LINE)), found + 1 - self._base
+
+    def _number(self, index: int) -> tuple[int, int]:
+        line, after = self._line(index)
+        try:
+            return int(line[:40]), after
+        except ValueError:
+            raise BrokenStreamError("a memo index is no number") from None
+
+    def _at(self, index: int) -> int:
+        return self._base + index
+
+
+def _unquoted(code: int, line: bytes) -> str | None:
+    """The text of a UNICODE or STRING opcode, escapes resolved as the unpickler does."""
+    try:
+        if code == 0x56:
+            return line.decode("raw-unicode-escape")
+        quoted = line.strip()
+        if len(quoted) < 2 or quoted[:1] not in (b"'", b'"') or quoted[-1:] != quoted[:1]:
+            return None
+        return codecs.escape_decode(quoted[1:-1])[0].decode("ascii", "replace")
+    except ValueError:
+        return None

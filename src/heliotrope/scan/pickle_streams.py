@@ -1,0 +1,235 @@
+"""Pickle files: one stream after another, and whatever hides in the bytes behind them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from heliotrope.scan.interface import Context, Recognised, Source, UnreadableError
+from heliotrope.scan.limits import Budget, ScanLimits
+from heliotrope.scan.pickle_judge import Judge
+from heliotrope.scan.pickle_machine import Machine
+from heliotrope.scan.pickle_opcodes import STARTS
+from heliotrope.scan.pickle_state import StreamEnd
+from heliotrope.scan.policy import shipped_policy
+from heliotrope.scan.sources import SliceSource
+
+__all__ = ["PickleAnalyser", "analyse_streams", "credible_pickle", "looks_like_pickle", "search_pickles"]
+
+_PROBE_OPCODES = 20_000
+"""Opcodes a file without header may run for before it counts as a pickle anyway: text never gets far."""
+
+_CHUNK = 2**20
+_OVERLAP = 512
+"""Longer than what the patterns match."""
+
+_HEADER = re.compile(rb"\x80[\x02-\x05]")
+_TEXT_IMPORTS = (
+    re.compile(rb"c([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
+    re.compile(rb"i([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
+)
+"""GLOBAL and INST with names. Each begins with one literal byte, which lets the search run at memory speed."""
+
+_TORCH_LEGACY = re.compile(rb"(?:\x80.)?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
+"""The magic number torch wrote before its zip format (a LONG1 of ten bytes)."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where the analysis of a file's streams stands."""
+
+    position: int
+    streams: int = 0
+    trailing: int = 0
+    """Bytes behind the last whole stream."""
+    broken: bool = False
+    inline_arrays: bool = False
+
+
+class PickleAnalyser:
+    """Pickles of protocols 0 to 5, torch's old format, and joblib files as far as their first array."""
+
+    format = "pickle"
+
+    def accepts(self, source: Source, name: str) -> bool:
+        del name  # the content decides
+        return looks_like_pickle(source)
+
+    def analyse(self, source: Source, name: str, context: Context) -> Recognised:
+        del name
+        legacy = _TORCH_LEGACY.match(source.read(0, 32)) is not None
+        inline = analyse_streams(source, context, persistent_ids_known=legacy, trailing_known=legacy)
+        if legacy:
+            return Recognised("torch-legacy")
+        return Recognised("joblib" if inline else "pickle")
+
+
+def looks_like_pickle(source: Source) -> bool:
+    """Whether an unpickler would begin to load this: it has a header, or gets to its end, to a call or into danger."""
+    head = source.read(0, 2)
+    if len(head) < 2 or head[0] not in STARTS:
+        return False
+    if head[0] == 0x80:
+        return head[1] <= 5
+    limits = ScanLimits()
+    judge = Judge(shipped_policy(), limits)
+    budget = Budget.of(limits)
+    end = Machine(source, judge, limits, budget).run(0, max_opcodes=_PROBE_OPCODES)
+    return end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger
+
+
+def credible_pickle(source: Source, context: Context) -> bool:
+    """Whether bytes that should be something else begin with a pickle that imports something."""
+    if source.read(0, 1)[:1] not in _START_BYTES:
+        return False
+    judge, end = _run(source, context, 0)
+    return _credible(judge, end)
+
+
+def analyse_streams(
+    source: Source,
+    context: Context,
+    *,
+    start: int = 0,
+    persistent_ids_known: bool = False,
+    trailing_known: bool = False,
+) -> bool:
+    """Analyse the stream at `start` and all that follow. Returns whether joblib arrays lie inside."""
+    walk = _Walk(start)
+    certain = True
+    while walk.position < source.size:
+        if walk.streams >= context.limits.max_streams:
+            reason = f"more than {context.limits.max_streams} pickles one after another"
+            context.notes.incomplete(reason, limit="max_streams", member=context.member, offset=walk.position)
+            break
+        if not _stream_here(source, context, walk, certain=certain, persistent_ids_known=persistent_ids_known):
+            walk.trailing += source.size - walk.position
+            _search(source, context, walk)
+            break
+        certain = False
+    if walk.trailing and not trailing_known and not walk.broken:
+        context.notes.add(
+            "pickle-trailing-data",
+            f"{walk.trailing} bytes follow the pickle",
+            member=context.member,
+            offset=context.base + source.size - walk.trailing,
+        )
+    return walk.inline_arrays
+
+
+def search_pickles(source: Source, context: Context, *, start: int) -> None:
+    """Search bytes that should hold no pickle for some, first right at the start."""
+    walk = _Walk(start)
+    while walk.position < source.size and _stream_here(
+        source, context, walk, certain=False, persistent_ids_known=False
+    ):
+        pass
+    _search(source, context, walk)
+
+
+def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool, persistent_ids_known: bool) -> bool:
+    """Analyse the stream at the position; False when there is none, or when it broke and the rest must be searched."""
+    if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
+        return False
+    judge, end = _run(source, context, walk.position)
+    credible = certain or _credible(judge, end)
+    if not credible and not end.complete:
+        return False
+    judge.commit(context, persistent_ids_known=persistent_ids_known)
+    walk.streams += 1
+    walk.inline_arrays |= judge.inline_arrays
+    _analyse_nested(source, context, judge)
+    if end.complete:
+        walk.position = end.offset
+        return True
+    context.notes.incomplete(
+        f"the pickle breaks off: {end.reason}", limit=end.limit, member=context.member, offset=context.base + end.offset
+    )
+    walk.broken = True
+    walk.position = min(max(end.offset, walk.position + 1), source.size)
+    return False
+
+
+def _run(source: Source, context: Context, offset: int, *, lenient: bool = False) -> tuple[Judge, StreamEnd]:
+    judge = Judge(shipped_policy(), context.limits)
+    end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient)
+    return judge, end
+
+
+def _credible(judge: Judge, end: StreamEnd) -> bool:
+    """Random bytes seldom import anything by a name, and seldom reach STOP after computing one."""
+    return judge.plausible_imports > 0 or (end.complete and judge.computed > 0 and end.opcodes >= 8)
+
+
+def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
+    for offset, length in judge.nested:
+        name = f"bytes at {context.base + offset}"
+        context.nested(SliceSource(source, offset, length), name, context.inside(name))
+
+
+def _search(source: Source, context: Context, walk: _Walk) -> None:
+    """Try every place in the rest of the file where a pickle may begin."""
+    resume = walk.position
+    try:
+        for offset, is_header in _candidates(source, walk.position):
+            if context.budget.opcodes <= 0:
+                return  # said already
+            if offset < resume:
+                continue
+            context.budget.candidates -= 1
+            if context.budget.candidates < 0:
+                limit = context.limits.max_candidates
+                reason = f"more than {limit} places in trailing data look like the start of a pickle"
+                context.notes.incomplete(reason, limit="max_candidates", member=context.member, offset=offset)
+                return
+            found = _hidden_stream(source, context, offset) if is_header else _hidden_text(source, context, offset)
+            resume = found or resume
+    except UnreadableError as error:
+        context.notes.incomplete(str(error), member=context.member)
+
+
+def _hidden_stream(source: Source, context: Context, offset: int) -> int | None:
+    judge, end = _run(source, context, offset)
+    if not _credible(judge, end):
+        return None
+    context.notes.add(
+        "pickle-hidden-stream",
+        "a pickle follows behind other data",
+        member=context.member,
+        offset=context.base + offset,
+    )
+    judge.commit(context)
+    _analyse_nested(source, context, judge)
+    if not end.complete:
+        context.notes.incomplete(
+            f"a hidden pickle breaks off: {end.reason}",
+            limit=end.limit,
+            member=context.member,
+            offset=context.base + end.offset,
+        )
+    return max(end.offset, offset + 1)
+
+
+def _hidden_text(source: Source, context: Context, offset: int) -> int | None:
+    judge, _ = _run(source, context, offset, lenient=True)
+    if judge.dangerous:
+        judge.commit(context, only_dangerous=True)
+    return None
+
+
+def _candidates(source: Source, start: int) -> Iterator[tuple[int, bool]]:
+    """Offsets where a pickle may begin: (offset, by its header), in order within each chunk."""
+    policy = shipped_policy()
+    offset = start
+    while data := source.read(offset, _CHUNK + _OVERLAP):
+        found = {match.start(): True for match in _HEADER.finditer(data) if match.start() < _CHUNK}
+        for pattern in _TEXT_IMPORTS:
+            for match in pattern.finditer(data):
+                names = policy.python3_name(match[1].decode("ascii"), match[2].decode("ascii"))
+                if match.start() < _CHUNK and policy.lookup(*names).kind == "dangerous":
+                    found.setdefault(match.start(), False)
+        for place in sorted(found):
+            yield offset + place, found[place]
+        offset += _CHUNK
+
+
+_START_BYTES = frozenset(bytes([code]) for code in STARTS)

@@ -1,0 +1,159 @@
+"""The shipped policy: which imports a pickle may make, and in which way. Nothing installed is ever consulted."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+__all__ = ["Entry", "Policy", "policy_digest", "shipped_policy"]
+
+_FILES = ("allowed.json", "dangerous.json", "python2.json")
+
+Kind = Literal["dangerous", "dotted", "allowed", "framework", "unknown"]
+"""`framework`: a name of a known framework that is not listed; harmless as long as it is only referred to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the policy says about one global."""
+
+    kind: Kind
+    uses: frozenset[str] = frozenset()
+    """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), build (BUILD), items (SETITEMS, APPENDS). None: reference."""
+    shape: str = ""
+    """A condition on the arguments of a call."""
+    code: bool = False
+    """Rebuilding it runs code of the framework."""
+    reason: str = ""
+    """Of a dangerous one: what it does."""
+    framework: str = ""
+
+
+_UNKNOWN = Entry("unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Below:
+    pattern: re.Pattern[str]
+    entry: Entry
+
+
+@cache
+def _documents() -> dict[str, bytes]:
+    folder = resources.files("heliotrope.scan") / "data"
+    return {name: (folder / name).read_bytes() for name in _FILES}
+
+
+@cache
+def policy_digest() -> str:
+    """SHA-256 over the shipped policy data; part of every result."""
+    digest = hashlib.sha256()
+    for name, data in sorted(_documents().items()):
+        digest.update(f"{name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+@cache
+def shipped_policy() -> "Policy":
+    return Policy(*(json.loads(_documents()[name]) for name in _FILES))
+
+
+class Policy:
+    """Answers what a global is, from the most to the least specific statement about it."""
+
+    def __init__(self, allowed: dict[str, Any], dangerous: dict[str, Any], python2: dict[str, Any]) -> None:
+        self._exact: dict[tuple[str, str], Entry] = {}
+        for framework, modules in allowed["exact"].items():
+            for module, items in modules.items():
+                for item in items:
+                    entry = _allowed(item, framework)
+                    self._exact.update({(module, name): entry for name in item["names"].split()})
+        self._below: dict[str, list[_Below]] = {}
+        for item in allowed["below"]:
+            below = _Below(re.compile(item["match"]), _allowed(item, item["framework"]))
+            self._below.setdefault(item["module"], []).append(below)
+        self._frameworks = frozenset(allowed["frameworks"].split())
+        self._known_roots = frozenset(module.partition(".")[0] for module, _ in self._exact)
+        self.codecs = frozenset(allowed["codecs"].split())
+        self._dangerous_names = {
+            (module, name): Entry("dangerous", reason=reason)
+            for reason, modules in dangerous["names"].items()
+            for module, names in modules.items()
+            for name in names.split()
+        }
+        self.dangerous_modules = {
+            module: Entry("dangerous", reason=reason)
+            for reason, modules in dangerous["modules"].items()
+            for module in modules.split()
+        }
+        self._modules_in_modules = frozenset(dangerous["modules_in_modules"].split())
+        self._python2_modules: dict[str, str] = python2["modules"]
+        self._python2_names: dict[str, str] = python2["names"]
+
+    def python3_name(self, module: str, name: str) -> tuple[str, str]:
+        """What Python 3 makes of a name written by Python 2 (protocols 0 to 2)."""
+        renamed = self._python2_names.get(f"{module}.{name}")
+        if renamed is not None:
+            new_module, _, new_name = renamed.rpartition(".")
+            return new_module, new_name
+        return self._python2_modules.get(module, module), name
+
+    def lookup(self, module: str, name: str) -> Entry:
+        """What the policy says about `name` of `module`."""
+        exact = self._exact.get((module, name)) or self._dangerous_names.get((module, name))
+        if exact is not None:
+            return exact
+        if "." in name:
+            return self._lookup_dotted(module, name)
+        return self._lookup_plain(module, name)
+
+    def _lookup_plain(self, module: str, name: str) -> Entry:
+        prefixes = _prefixes(module)
+        for prefix in prefixes:
+            if prefix in self.dangerous_modules:
+                return self.dangerous_modules[prefix]
+        for prefix in prefixes:
+            for below in self._below.get(prefix, ()):
+                if below.pattern.fullmatch(name):
+                    return below.entry
+        if prefixes[-1] not in self._frameworks:
+            return _UNKNOWN
+        if name in self._modules_in_modules:  # `from torch.serialization import os` is os
+            return Entry("dangerous", reason="is a module that another one imports")
+        return Entry("framework", framework=prefixes[-1])
+
+    def _lookup_dotted(self, module: str, name: str) -> Entry:
+        inside = module.split(".")
+        parts = [*inside, *name.split(".")]
+        if parts[0] == "__torch__":
+            return self._lookup_plain(".".join(parts[:-1]), parts[-1])
+        for start in (0, *range(len(inside), len(parts) - 1)):
+            for end in range(max(start + 1, len(inside)), len(parts)):
+                found = self._resolved(".".join(parts[start:end]), parts[end])
+                if found is not None:
+                    return Entry("dotted", reason=found.reason)
+        known = parts[0] in self._frameworks or parts[0] in self._known_roots
+        return Entry("dotted", reason="is reached through another object") if known else _UNKNOWN
+
+    def _resolved(self, module: str, name: str) -> Entry | None:
+        return self._dangerous_names.get((module, name)) or self.dangerous_modules.get(module)
+
+
+def _allowed(item: dict[str, Any], framework: str) -> Entry:
+    return Entry(
+        "allowed",
+        uses=frozenset(item["uses"].split()),
+        shape=item.get("shape", ""),
+        code=item.get("code", False),
+        framework=framework,
+    )
+
+
+def _prefixes(module: str) -> list[str]:
+    """The module and the packages around it, innermost first."""
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
