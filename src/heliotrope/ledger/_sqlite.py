@@ -54,10 +54,12 @@ class SqliteDatabase:
                     hint="`helio assess` begins one inside a project; check the path",
                 )
             create_file(self.path)
-        if create and self.path.stat().st_size == 0:
+        if create:
             self._create(new_id)
         with self.reading() as connection:
-            return self._identify(connection)
+            ledger_id = self._identify(connection)
+        self._log_ahead()
+        return ledger_id
 
     @contextmanager
     def reading(self, *, any_text: bool = False) -> Iterator[sa.Connection]:
@@ -96,18 +98,26 @@ class SqliteDatabase:
         self._engine.dispose()
 
     def _create(self, new_id: Callable[[], str]) -> None:
-        with self._explained():
-            with self._engine.connect() as connection:
-                _raw(connection).execute("PRAGMA journal_mode=WAL").close()
-            with self.writing() as connection:
-                if sa.inspect(connection).has_table(meta.name):
-                    return  # another process was first
-                connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-                metadata.create_all(connection, checkfirst=False)
-                for statement in _TRIGGERS.values():
-                    connection.exec_driver_sql(statement)
-                rows = {"ledger_id": new_id(), "schema_version": str(SCHEMA_VERSION)}
-                connection.execute(sa.insert(meta), [{"name": name, "value": rows[name]} for name in sorted(rows)])
+        """Lay the tables in one transaction, unless there is something already. A killed or rival creator does no harm."""
+        with self.reading() as connection:
+            if self._objects(connection):
+                return
+        with self.writing() as connection:
+            if self._objects(connection):
+                return
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+            metadata.create_all(connection, checkfirst=False)
+            for statement in _TRIGGERS.values():
+                connection.exec_driver_sql(statement)
+            rows = {"ledger_id": new_id(), "schema_version": str(SCHEMA_VERSION)}
+            connection.execute(sa.insert(meta), [{"name": name, "value": rows[name]} for name in sorted(rows)])
+
+    def _log_ahead(self) -> None:
+        """Switch to the write-ahead log; the file keeps this."""
+        with self._explained(), self._engine.connect() as connection:
+            raw = _raw(connection)
+            if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                raw.execute("PRAGMA journal_mode=WAL").close()
 
     def _identify(self, connection: sa.Connection) -> str:
         self._refuse_foreign_objects(connection)

@@ -38,7 +38,7 @@ def check_file(path: Path) -> bool:
     """Whether there is a regular file; LedgerError for anything else that is there, and for a missing folder."""
     shown = printable(str(path))
     try:
-        mode = path.lstat().st_mode
+        facts = path.lstat()
     except FileNotFoundError:
         if path.parent.is_dir():
             return False
@@ -49,7 +49,10 @@ def check_file(path: Path) -> bool:
         raise LedgerError(
             f"the ledger {shown} cannot be reached: {error.strerror}", hint="check the path and its permissions"
         ) from None
+    mode = facts.st_mode
     if stat.S_ISREG(mode):
+        if facts.st_size == 1:  # SQLite takes a file of one byte for an empty one, and would write over it
+            raise explain(sqlite3.DatabaseError("file is not a database"), path, 0.0, code=sqlite3.SQLITE_NOTADB)
         return True
     what = "a symbolic link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
     hint = "name the file it points to" if stat.S_ISLNK(mode) else "name a file, as in .heliotrope/ledger.db"
@@ -121,10 +124,10 @@ def not_a_ledger(path: Path) -> LedgerError:
     )
 
 
-def explain(error: BaseException | None, path: Path, timeout: float) -> LedgerError:
+def explain(error: BaseException | None, path: Path, timeout: float, *, code: int | None = None) -> LedgerError:
     """What an error of SQLite means for the person who gave the path."""
     shown = printable(str(path))
-    code = getattr(error, "sqlite_errorcode", None)
+    code = code or getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerError(
