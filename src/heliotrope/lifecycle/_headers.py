@@ -19,6 +19,9 @@ __all__ = ["ArrayHeader", "idx_header", "is_torch_file", "npy_header", "npz_head
 _MAX_NPY_HEADER = 4096
 """numpy writes about 128 bytes."""
 
+_NUMPY_COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What numpy writes. Others can ask for gigabytes before the first byte comes out."""
+
 _MAX_ZIP_DIRECTORY = 2**20
 """Room for 10,000 arrays; larger directories are made to fill memory."""
 
@@ -92,7 +95,7 @@ def png_shape(path: Path) -> tuple[int, int, int] | None:
     try:
         with open_regular(path) as file:
             head = file.read(26)
-        if not head.startswith(b"\x89PNG\r\n\x1a\n") or head[12:16] != b"IHDR":
+        if len(head) < 26 or not head.startswith(b"\x89PNG\r\n\x1a\n") or head[12:16] != b"IHDR":
             return None
         width, height = struct.unpack(">II", head[16:24])
     except _UNREADABLE:
@@ -126,7 +129,7 @@ def is_torch_file(path: Path) -> bool:
 
 def _npy(file: IO[bytes]) -> ArrayHeader | None:
     magic = file.read(8)
-    if magic[:6] != b"\x93NUMPY":
+    if len(magic) < 8 or not magic.startswith(b"\x93NUMPY"):
         return None
     (length,) = struct.unpack("<H", file.read(2)) if magic[6] == 1 else struct.unpack("<I", file.read(4))
     if length > _MAX_NPY_HEADER:
@@ -143,7 +146,7 @@ def _npy(file: IO[bytes]) -> ArrayHeader | None:
 def _npz(archive: zipfile.ZipFile) -> dict[str, ArrayHeader]:
     headers = {}
     for member in archive.infolist()[:100]:
-        if member.filename.endswith(".npy"):
+        if member.filename.endswith(".npy") and member.compress_type in _NUMPY_COMPRESSIONS:
             with archive.open(member) as file:
                 header = _npy(file)
             if header is not None:
