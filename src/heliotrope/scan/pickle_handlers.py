@@ -108,7 +108,7 @@ class Handlers(State):
 
     def op_text_line(self, index: int) -> int:
         line, after = self._line(index + 1)
-        if self._buffer[index] == 0x53 and not line.strip()[:1] in (b"'", b'"'):
+        if self._buffer[index] == 0x53 and line.strip()[:1] not in (b"'", b'"'):
             raise BrokenStreamError("a string is not quoted")
         self._stack.append(self._at(index) << op.KIND_BITS | op.STR)
         return after

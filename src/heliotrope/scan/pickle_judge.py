@@ -14,7 +14,7 @@ from heliotrope.scan.policy import Entry, Policy
 __all__ = ["Judge", "Use"]
 
 _PLAUSIBLE = re.compile(r"[A-Za-z_][\w.]{0,199}", re.ASCII)
-_WORST_FIRST = ("dangerous", "dotted", "unknown", "framework", "allowed")
+_DANGEROUS_KINDS = frozenset({"dangerous", "dotted"})
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ class Judge:
     def imported(self, module: str, name: str, *, protocol: int, offset: int) -> int:
         if protocol < 3:
             renamed = self._policy.python3_name(module, name)
-            if self._rank(renamed) <= self._rank((module, name)):
+            # Without the mapping, which some loaders switch off, the name means something else; the worse one counts.
+            if self._is_dangerous(renamed) or not self._is_dangerous((module, name)):
                 module, name = renamed
         number = self._numbers.get((module, name))
         if number is None:
@@ -89,8 +90,8 @@ class Judge:
             self.plausible_imports += 1
         return number
 
-    def _rank(self, name: tuple[str, str]) -> int:
-        return _WORST_FIRST.index(self._policy.lookup(*name).kind)
+    def _is_dangerous(self, name: tuple[str, str]) -> bool:
+        return self._policy.lookup(*name).kind in _DANGEROUS_KINDS
 
     def computed_name(self, offset: int) -> int:
         self.computed += 1
@@ -187,7 +188,7 @@ class Judge:
     @property
     def refers_to_danger(self) -> bool:
         """Whether anything imported could harm the machine, used or not."""
-        return any(use.entry.kind in ("dangerous", "dotted") for use in self._uses)
+        return any(use.entry.kind in _DANGEROUS_KINDS for use in self._uses)
 
     # what the checks of arguments ask
 

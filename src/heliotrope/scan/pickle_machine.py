@@ -67,7 +67,7 @@ class Machine(Handlers):
         buffer, i, safe, count = b"", 0, 0, 0
         self._index = self._count = 0
         try:
-            for count in range(allowed):  # noqa: B007 - counts opcodes, also for the budget
+            for count in range(allowed):
                 if i >= safe:
                     buffer, safe = self._refill(i)
                     i = 0

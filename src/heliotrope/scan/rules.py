@@ -22,7 +22,7 @@ _REPACK = "Do not load this file. Build the archive again with the framework's o
 _REWRITE = "Write the file again with the safetensors library from tensors you trust."
 
 
-def _rule(
+def _rule(  # noqa: PLR0917 - the rows of a table
     id_: str, title: str, severity: Severity, help_: str, fix: str, taxonomy: tuple[str, ...], *, safe: bool = False
 ) -> Rule:
     return Rule(id=id_, title=title, severity=severity, help=help_, fix=Fix(text=fix, safe=safe), taxonomy=taxonomy)

@@ -85,6 +85,8 @@ class Directory:
     offset: int
     end: int
     """Offset behind the archive's last byte, its comment included."""
+    ambiguous: bool = False
+    """The end records contradict each other or the directory."""
 
 
 def _find_end(source: Source) -> tuple[int, bytes] | None:
@@ -100,28 +102,43 @@ def has_directory(source: Source) -> bool:
     if found is None:
         return False
     try:
-        offset, size, count, _ = _extent(source, *found)
+        extent = _extent(source, *found)
     except NoDirectoryError:
         return False
-    return (count > 0 and source.read(offset, 4) == _CENTRAL_SIGNATURE) or (size == 0 and found[0] == 0)
+    listed = extent.count > 0 and source.read(extent.offset, 4) == _CENTRAL_SIGNATURE
+    return listed or (extent.size == 0 and found[0] == 0)
 
 
-def _extent(source: Source, end: int, record: bytes) -> tuple[int, int, int, int]:
-    """Offset, size and count of the central directory, and by how much its offsets are off."""
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where the central directory lies."""
+
+    offset: int
+    size: int
+    count: int
+    shift: int
+    """Added to all offsets the archive states: bytes were put in front of it."""
+    ambiguous: bool
+    """The 32-bit and the 64-bit end record state different things."""
+
+
+def _extent(source: Source, end: int, record: bytes) -> _Extent:
     count, size, announced = struct.unpack_from("<10xH2L", record)
-    behind = end
-    if count == _MAX16 or _MAX32 in (size, announced):
-        locator = source.read(end - _LOCATOR64_SIZE, _LOCATOR64_SIZE) if end >= _LOCATOR64_SIZE else b""
-        if locator[:4] == _LOCATOR64:
-            behind = end - _LOCATOR64_SIZE - 56
-            record64 = source.read(behind, 56) if behind >= 0 else b""
-            if record64[:4] != _END64:
-                raise NoDirectoryError("the 64-bit end record is missing")
-            count, size, announced = struct.unpack_from("<32x3Q", record64)
+    behind, ambiguous = end, False
+    locator = source.read(end - _LOCATOR64_SIZE, _LOCATOR64_SIZE) if end >= _LOCATOR64_SIZE else b""
+    if locator[:4] == _LOCATOR64:  # readers go by it even when the 32-bit record would do
+        behind = end - _LOCATOR64_SIZE - 56
+        record64 = source.read(behind, 56) if behind >= 0 else b""
+        if record64[:4] != _END64:
+            raise NoDirectoryError("the 64-bit end record is missing")
+        wide = struct.unpack_from("<32x3Q", record64)
+        narrow = zip((count, size, announced), (_MAX16, _MAX32, _MAX32), wide, strict=True)
+        ambiguous = any(value not in (maximum, exact) for value, maximum, exact in narrow)
+        count, size, announced = wide
     offset = behind - size
     if offset < 0:
         raise NoDirectoryError("the directory is larger than the file")
-    return offset, size, count, offset - announced
+    return _Extent(offset, size, count, offset - announced, ambiguous)
 
 
 def read_directory(source: Source, limits: ScanLimits) -> Directory:
@@ -129,21 +146,22 @@ def read_directory(source: Source, limits: ScanLimits) -> Directory:
     found = _find_end(source)
     if found is None:
         raise NoDirectoryError("the directory at the end is missing")
-    offset, size, _, shift = _extent(source, *found)
-    if size > limits.max_directory_bytes:
-        raise LimitReachedError("max_directory_bytes", f"the directory has {size} bytes")
-    data = source.read(offset, size)
+    extent = _extent(source, *found)
+    if extent.size > limits.max_directory_bytes:
+        raise LimitReachedError("max_directory_bytes", f"the directory has {extent.size} bytes")
+    data = source.read(extent.offset, extent.size)
     members: list[Member] = []
     at = 0
     while data[at : at + 4] == _CENTRAL_SIGNATURE and at + _CENTRAL.size <= len(data):
         if len(members) >= limits.max_members:
             raise LimitReachedError("max_members", f"more than {limits.max_members} members")
-        member, at = _central(data, at, shift)
+        member, at = _central(data, at, extent.shift)
         members.append(member)
     if at < len(data):
         raise NoDirectoryError("the directory is damaged")
     comment = struct.unpack_from("<20xH", found[1])[0]
-    return Directory(tuple(members), offset, min(found[0] + _END_SIZE + comment, source.size))
+    ambiguous = extent.ambiguous or extent.count != len(members)
+    return Directory(tuple(members), extent.offset, min(found[0] + _END_SIZE + comment, source.size), ambiguous)
 
 
 def _central(data: bytes, at: int, shift: int) -> tuple[Member, int]:

@@ -80,6 +80,10 @@ class _Archive:
     # the directory as a whole
 
     def _check_names(self, directory: Directory) -> None:
+        if directory.ambiguous:
+            self._note(
+                "zip-disagreement", "the records at the end contradict each other", "end records", directory.offset
+            )
         seen: set[bytes] = set()
         for member in directory.members:
             shown = printable(member.name)
@@ -197,7 +201,7 @@ class _Archive:
             self._incomplete("a member's checksum does not match", member)
 
     def _torch_without_sums(self, member: Member) -> bool:
-        """torch writes 0 for all checksums when told not to compute them."""
+        """Torch writes 0 for all checksums when told not to compute them."""
         return self._torch and member.crc == 0
 
     # the outcome
