@@ -55,11 +55,12 @@ def load_images(
         raise MissingExtraError("torch", module="numpy") from None
     shape = _image_shape(declared)
     images, labels, digests = _read(source, root, shape, names, expected or {})
-    if len(images) > 0 and images[0].size * len(images) > MAX_VALUES:
+    arranged = _arranged(images, shape)
+    if arranged.size > MAX_VALUES:
         raise InputError(
             f"the images hold {images.size} values, the limit is {MAX_VALUES}", hint="evaluate on a part of them"
         )
-    scaled = _scale(_arranged(images, shape), declared)
+    scaled = _scale(arranged, declared)
     checked = _checked_labels(labels, len(scaled))
     return LabelledImages(np.ascontiguousarray(scaled), checked, digests)
 
@@ -111,8 +112,6 @@ def _read(
 def _arranged(images: "NDArray[np.generic]", shape: tuple[int, int, int]) -> "NDArray[np.generic]":
     """N x C x H x W. Only what cannot be mistaken is rearranged."""
     channels, height, width = shape
-    if images.ndim >= 1 and len(images) == 0:
-        raise InputError("the images have no rows", hint="evaluate on at least one sample")
     if images.shape[1:] == shape:
         return images
     if channels == 1 and images.shape[1:] == (height, width):

@@ -1,0 +1,108 @@
+import sys
+
+import pytest
+
+from heliotrope.config.schema import HeliotropeConfig
+from heliotrope.engine.interface import Project
+from heliotrope.subjects.planning import MAX_CODE_FILES, local_code, module_file, plan_models
+
+ALL = ("loader", "input", "output", "data.evaluate", "threat")
+FULL = {
+    "name": "m",
+    "path": "w.safetensors",
+    "loader": "network:build",
+    "input": {"shape": [1, 4, 4]},
+    "output": "logits",
+    "data": {"evaluate": {"path": "test.npz"}},
+}
+
+
+def project(root, models, suite="standard", **fields):
+    config = HeliotropeConfig.model_validate({"version": 1, "project": "p", "models": models, **fields})
+    return Project("p", root, (root,), config, root / "heliotrope.yaml", suite)
+
+
+def plan(root, models, needs=ALL, **fields):
+    return list(plan_models(project(root, models, **fields), needs=needs))
+
+
+def test_a_full_model_lacks_nothing(tmp_path):
+    (tmp_path / "network.py").write_text("")
+    (planned,) = plan(tmp_path, [FULL], threat={"eps": 0.1}, sample=7)
+    assert planned.missing == ()
+    assert planned.subject.urn == "urn:heliotrope:p:model:m"
+    assert planned.inputs == {
+        name: tmp_path / path
+        for name, path in (("weights", "w.safetensors"), ("loader", "network.py"), ("data", "test.npz"))
+    }
+    parameters = planned.parameters
+    assert (parameters.threat.eps, parameters.sample, parameters.suite) == (0.1, 7, "standard")
+
+
+def test_missing_keys_are_named_with_their_place(tmp_path):
+    planned = plan(tmp_path, [FULL, {"name": "bare", "path": "b.safetensors"}])
+    assert planned[0].missing == ("models[0].threat",)
+    assert planned[1].missing == tuple(f"models[1].{key}" for key in ALL)
+
+
+def test_a_models_own_threat_wins(tmp_path):
+    (planned,) = plan(tmp_path, [{**FULL, "threat": {"eps": 0.3}}], threat={"eps": 0.1})
+    assert planned.parameters.threat.eps == 0.3
+
+
+def test_what_a_check_does_not_use_does_not_change_its_parameters(tmp_path):
+    needs = ("loader", "input", "output", "data.evaluate")
+    one = plan(tmp_path, [{**FULL, "threat": {"eps": 0.3}}], needs, sample=5)
+    other = plan(tmp_path, [FULL], needs, suite="deep")
+    assert one[0].parameters == other[0].parameters
+    assert one[0].missing == ()
+
+
+def test_other_formats_and_unconfigured_projects_are_left_alone(tmp_path):
+    assert plan(tmp_path, [{"name": "m", "path": "model.onnx"}]) == []
+    assert len(plan(tmp_path, [{"name": "m", "path": "model", "format": "torch"}])) == 1
+    bare = Project("p", tmp_path, (tmp_path,), None, None, "standard")
+    assert list(plan_models(bare, needs=ALL)) == []
+
+
+def test_pairs_of_files_are_inputs(tmp_path):
+    source = {"data": {"evaluate": {"images": "i.npy", "labels": "l.npy"}}}
+    (planned,) = plan(tmp_path, [{**FULL, **source}])
+    assert {"images", "labels"} <= set(planned.inputs)
+
+
+def test_code_that_the_loader_imports_is_an_input_and_is_not_run(tmp_path):
+    (tmp_path / "pkg" / "deep").mkdir(parents=True)
+    files = {
+        "network.py": "import os, torch\nfrom pkg import layers\nraise SystemExit('imported')\n",
+        "pkg/__init__.py": "",
+        "pkg/layers.py": "from .deep import block\nfrom . import missing\n",
+        "pkg/deep/__init__.py": "from .block import B\n",
+        "pkg/deep/block.py": "from ... import too_far\nimport network\n",
+        "unrelated.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert set(local_code(tmp_path, "network")) == set(files) - {"unrelated.py"}
+    (planned,) = plan(tmp_path, [FULL])
+    assert planned.inputs["code:pkg/layers.py"] == tmp_path / "pkg/layers.py"
+    assert "network" not in sys.modules
+
+
+@pytest.mark.parametrize("text", ["def broken(:", "\0", "(" * 5000, "from . import x", "\xff\xfe"])
+def test_code_that_cannot_be_parsed_is_still_an_input(tmp_path, text):
+    (tmp_path / "network.py").write_text(text, encoding="latin-1")
+    assert set(local_code(tmp_path, "network")) == {"network.py"}
+
+
+def test_endless_imports_stop_at_the_limit(tmp_path):
+    for number in range(MAX_CODE_FILES + 5):
+        (tmp_path / f"m{number}.py").write_text(f"import m{number + 1}\n")
+    assert len(local_code(tmp_path, "m0")) == MAX_CODE_FILES
+
+
+def test_module_files_are_found_without_importing(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.py").write_text("raise SystemExit")
+    assert module_file(tmp_path, "a.b") == tmp_path / "a" / "b.py"
+    assert module_file(tmp_path, "a.c") is None
