@@ -29,7 +29,9 @@ class Said:
 def helio(tmp_path: Path):
     """Run helio in a folder of its own, with HELIOTROPE_ homes of its own."""
 
-    def run(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240) -> Said:
+    def run(
+        *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240
+    ) -> Said:
         finished = subprocess.run(
             [HELIO, *map(str, arguments)],
             cwd=cwd or tmp_path,
@@ -39,7 +41,9 @@ def helio(tmp_path: Path):
             timeout=timeout,
             check=False,
         )
-        said = Said(finished.returncode, finished.stdout.decode("utf-8", "strict"), finished.stderr.decode("utf-8", "replace"))
+        said = Said(
+            finished.returncode, finished.stdout.decode("utf-8", "strict"), finished.stderr.decode("utf-8", "replace")
+        )
         assert "Traceback" not in said.err, said.err
         return said
 
