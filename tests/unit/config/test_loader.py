@@ -15,6 +15,7 @@ from heliotrope.config.loader import load_config, load_yaml_model, load_yaml_tex
 from heliotrope.config.schema import HeliotropeConfig
 from heliotrope.core.errors import ConfigError, ExitCode
 from heliotrope.core.records import Record, sha256_hex
+from heliotrope.core.text import printable
 
 HEAD = "version: 1\nproject: digits\n"
 
@@ -372,7 +373,7 @@ def error_in(text: str) -> ConfigError | None:
 def test_any_text_is_a_record_or_a_config_error(text):
     error = error_in(text)
     if error is not None:
-        assert error.message.replace("\n", "").isprintable()
+        assert all(printable(line) == line for line in error.message.split("\n"))
         assert error.hint
 
 

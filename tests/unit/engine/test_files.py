@@ -6,8 +6,10 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,22 +128,27 @@ def test_pipes_sockets_and_devices_are_problems_and_never_opened(tmp_path):
         open_regular(Path("/dev/zero"))
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop its privileges")
-def test_what_may_not_be_read_is_a_problem(tmp_path):
-    tmp_path.chmod(0o755)
-    write(tmp_path / "closed/file")
-    write(tmp_path / "secret")
-    (tmp_path / "closed").chmod(0)
-    (tmp_path / "secret").chmod(0)
+def test_what_may_not_be_read_is_a_problem(open_folder):
+    write(open_folder / "closed/file")
+    write(open_folder / "secret")
+    (open_folder / "closed").chmod(0)
+    (open_folder / "secret").chmod(0)
     script = (
         "import os, sys; from pathlib import Path; from heliotrope.engine.files import digest_tree\n"
         "''.encode('utf-16be')  # loaded while it still may be: Python itself can lie in root's home\n"
         "os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534)\n"
         "print(sorted((p.relative, p.reason) for p in digest_tree(Path('.')).problems))"
     )
-    for parent in tmp_path.parents[:2]:  # pytest closes its own folders to others
-        parent.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script, open_folder], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[('closed', 'cannot be listed: permission denied'), ('secret', 'permission denied')]"
 
 
