@@ -62,45 +62,19 @@ class SqlLedger:
         prepared = [_Prepared(entry) for entry in entries]
         if not prepared:
             return []
-        source, time = event_source(self._id), timestamp(self._clock.now())
         with self._database.writing() as connection:
-            head = _head(connection)
-            previous, rows, key_rows, appended = head.hash, [], [], []
-            for sequence, item in enumerate(prepared, start=head.sequence + 1):
-                record_id = self._ids.new()
-                size = len(item.body)
-                body = encode(
-                    source=source,
-                    sequence=sequence,
-                    record_id=record_id,
-                    time=time,
-                    kind=item.kind,
-                    content_id=item.content_id,
-                    size=size,
-                    keys=item.keys,
-                    previous=previous,
-                )
-                previous = link(previous, body)
-                rows.append(
-                    {
-                        "sequence": sequence,
-                        "id": record_id,
-                        "time": time,
-                        "kind": item.kind,
-                        "content_id": item.content_id,
-                        "size": size,
-                        "body": body,
-                        "hash": previous,
-                    }
-                )
-                key_rows += [{"name": name, "value": value, "sequence": sequence} for name, value in item.keys]
-                appended.append(Appended(sequence, record_id, time, item.content_id))
+            rows = self._event_rows(prepared, _head(connection))
             _insert_contents(connection, {item.content_id: item.body for item in prepared})
             connection.execute(sa.insert(events), rows)
+            key_rows = [
+                {"name": name, "value": value, "sequence": row["sequence"]}
+                for row, item in zip(rows, prepared, strict=True)
+                for name, value in item.keys
+            ]
             if key_rows:
                 connection.execute(sa.insert(event_keys), key_rows)
         self._wrote = True
-        return appended
+        return [Appended(row["sequence"], row["id"], row["time"], row["content_id"]) for row in rows]
 
     def head(self) -> Head:
         with self._database.reading() as connection:
@@ -192,6 +166,23 @@ class SqlLedger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _event_rows(self, prepared: Sequence["_Prepared"], head: Head) -> list[dict[str, Any]]:
+        """The next links of the chain."""
+        source, time, previous, rows = event_source(self._id), timestamp(self._clock.now()), head.hash, []
+        for sequence, item in enumerate(prepared, start=head.sequence + 1):
+            facts: dict[str, Any] = {
+                "sequence": sequence,
+                "time": time,
+                "kind": item.kind,
+                "content_id": item.content_id,
+                "size": len(item.body),
+            }
+            record_id = self._ids.new()
+            body = encode(source=source, record_id=record_id, keys=item.keys, previous=previous, **facts)
+            previous = link(previous, body)
+            rows.append({**facts, "id": record_id, "body": body, "hash": previous})
+        return rows
 
     def _verify(self, head: Head | None, *, any_text: bool) -> Verified:
         with self._database.reading(any_text=any_text) as connection:

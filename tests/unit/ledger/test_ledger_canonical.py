@@ -1,5 +1,6 @@
 """The fast encoders write what RFC 8785 asks for."""
 
+import json
 import math
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliotrope.core.events import Appendage, Event, event_source, event_type
-from heliotrope.core.records import Record, canonical_bytes
+from heliotrope.core.records import Record, canonical_bytes, sha256_hex
 from heliotrope.ledger._canonical import canonical
-from heliotrope.ledger._chain import claim, encode, link
+from heliotrope.ledger._chain import DOMAIN, claim, encode, link
+from heliotrope.ledger.interface import GENESIS_HASH
 
 NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -121,3 +123,15 @@ def test_an_event_is_canonical_and_reads_back(sequence, size, texts, keys, diges
 @given(st.binary() | st.text() | st.none() | JSON.map(rfc8785.dumps), st.text() | st.none())
 def test_no_bytes_make_a_claim_fail(body, digest):
     assert claim(body, digest) is None
+
+
+@pytest.mark.parametrize("sequence", ["1", 1.0, True, 2**53, -(2**70)])
+def test_a_claim_to_an_impossible_place_is_none(sequence):
+    body = canonical_bytes({"data": {"previous": "0" * 64, "sequence": 0}}).replace(
+        b'"sequence":0', f'"sequence":{json.dumps(sequence)}'.encode()
+    )
+    assert claim(body, link("0" * 64, body)) is None
+
+
+def test_the_genesis_is_the_hash_of_the_domain_separator():
+    assert sha256_hex(DOMAIN) == GENESIS_HASH

@@ -14,6 +14,7 @@ from tests.unit.ledger.forgery import entry, fill, forging
 
 from heliotrope.core.errors import ExitCode, LedgerError
 from heliotrope.ledger import open_ledger
+from heliotrope.ledger._sqlite_file import create_file
 
 
 def refused(path, match, *, create=False):
@@ -270,3 +271,23 @@ def test_a_state_folder_that_cannot_be_written_stops_creation_and_not_closing(op
     done = as_nobody(code, open_folder / "ledger.db", state=state)
     assert "HELIOTROPE_STATE_HOME" in done.stdout, done.stderr
     assert done.stdout.endswith("closed\n")
+
+
+def test_work_is_done_even_when_the_head_cannot_be_remembered(path, state, monkeypatch):
+    with open_ledger(path, create=True) as ledger:
+        ledger.append([entry(1)])
+        monkeypatch.setenv("HELIOTROPE_STATE_HOME", str(path))
+        with pytest.raises(LedgerError, match="list of own ledgers"):
+            ledger.remember()
+    monkeypatch.setenv("HELIOTROPE_STATE_HOME", str(state))
+    with open_ledger(path) as ledger:
+        assert ledger.verify().records == 1
+
+
+def test_two_creators_at_once(path):
+    create_file(path)
+    create_file(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(LedgerError, match="is a folder"):
+        create_file(path)
