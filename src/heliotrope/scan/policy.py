@@ -140,7 +140,11 @@ class Policy:
         return Entry("dotted", reason="is reached through another object") if known else _UNKNOWN
 
     def _resolved(self, module: str, name: str) -> Entry | None:
-        return self._dangerous_names.get((module, name)) or self.dangerous_modules.get(module)
+        for spelling in (module, module.lstrip("_")):  # `import os as _os` is common in the standard library
+            found = self._dangerous_names.get((spelling, name)) or self.dangerous_modules.get(spelling)
+            if found is not None:
+                return found
+        return None
 
 
 def _allowed(item: dict[str, Any], framework: str) -> Entry:
