@@ -29,7 +29,7 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
     from heliotrope.core.records import canonical_bytes
     from heliotrope.ledger import open_ledger
     from heliotrope.ledger.interface import Head
-    from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
+    from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")

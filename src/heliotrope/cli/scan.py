@@ -60,7 +60,7 @@ def _render(document: ScanDocument, form: str, settings: Settings) -> str:
 
 def _record(document: ScanDocument, settings: Settings) -> None:
     """Keep the result where there already is a ledger: named by --ledger, or of the project around us."""
-    from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
+    from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 
     state = Path.cwd() / STATE_NAME
     if settings.ledger is None and not (state / LEDGER_NAME).is_file():

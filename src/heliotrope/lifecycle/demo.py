@@ -17,8 +17,8 @@ from heliotrope.core.errors import InternalError, UsageError
 from heliotrope.core.records import Record
 from heliotrope.core.text import printable
 from heliotrope.lifecycle.assessing import Assessed, AssessOptions, Observer, assess
+from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 from heliotrope.lifecycle.state import write_text
-from heliotrope.lifecycle.target import LEDGER_NAME, STATE_NAME
 from heliotrope.report import IndexEntry, render_index_html
 
 __all__ = ["DemoRun", "examples_folder", "run_demo", "write_index"]

@@ -12,12 +12,9 @@ from heliotrope.ledger import ledger_path, open_ledger
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Ledger
 from heliotrope.ledger.ownership import require_own
-from heliotrope.lifecycle.target import LEDGER_NAME
+from heliotrope.lifecycle.names import BLOBS_NAME, LEDGER_NAME
 
 __all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
-
-
-BLOBS_NAME = "blobs"
 
 
 class OutputError(HeliotropeError):

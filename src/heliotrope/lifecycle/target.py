@@ -11,12 +11,9 @@ from heliotrope.config.precedence import Settings, settle
 from heliotrope.core.errors import UsageError
 from heliotrope.core.text import printable
 from heliotrope.engine.interface import Project
+from heliotrope.lifecycle.names import CONFIG_NAME, STATE_NAME
 
-__all__ = ["CONFIG_NAME", "LEDGER_NAME", "STATE_NAME", "Target", "find_config", "project_name_of", "resolve_target"]
-
-CONFIG_NAME = "heliotrope.yaml"
-STATE_NAME = ".heliotrope"
-LEDGER_NAME = "ledger.db"
+__all__ = ["Target", "find_config", "project_name_of", "resolve_target"]
 
 
 @dataclass(frozen=True, slots=True)
