@@ -18,7 +18,7 @@ __all__ = ["command"]
 _FORMATS = ("table", "json", "sarif", "junit", "markdown", "html")
 
 
-class _Sample(click.ParamType):
+class _Sample(click.ParamType[Any]):
     """A positive number, or all."""
 
     name = "sample"

@@ -82,11 +82,14 @@ def _result(rule: PolicyRule, subject: Subject, held: Held) -> RuleResult:
 
 def _reason(failed: list[RuleResult], unknown: list[RuleResult], results: tuple[RuleResult, ...]) -> str:
     if failed:
-        more = f" (and {len(failed) - 1} more rules)" if len(failed) > 1 else ""
-        return f"{failed[0].rule}: wanted {failed[0].wanted}, got {failed[0].actual}{more}"
+        return f"{failed[0].rule}: wanted {failed[0].wanted}, got {failed[0].actual}{_others(failed)}"
     if unknown:
-        more = f" (and {len(unknown) - 1} more rules)" if len(unknown) > 1 else ""
-        return f"{unknown[0].rule} is not known: {unknown[0].reason or unknown[0].actual}{more}"
+        return f"{unknown[0].rule} is not known: {unknown[0].reason or unknown[0].actual}{_others(unknown)}"
     if not results:
         return "no rule of the policy applies to anything here"
     return f"all {len(results)} rules are satisfied"
+
+
+def _others(results: list[RuleResult]) -> str:
+    more = len(results) - 1
+    return f" (and {more} more {'rule' if more == 1 else 'rules'})" if more else ""

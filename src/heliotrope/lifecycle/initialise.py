@@ -15,7 +15,8 @@ from heliotrope.core.text import printable, shorten
 from heliotrope.engine.files import read_verified
 from heliotrope.lifecycle._discovery import DataSet, Discovery, Weights, discover
 from heliotrope.lifecycle._discovery_code import Loader
-from heliotrope.lifecycle.target import CONFIG_NAME, STATE_NAME, project_name_of
+from heliotrope.lifecycle.names import CONFIG_NAME, STATE_NAME
+from heliotrope.lifecycle.target import project_name_of
 
 __all__ = ["InitResult", "initialise", "render_configuration"]
 
