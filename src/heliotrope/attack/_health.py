@@ -106,7 +106,8 @@ def _gradients(examined: Examined) -> HealthIndicator:
         wanted=f"fewer than {MAX_GRADIENTLESS:.0%} of samples without a gradient at the image",
         actual=f"{useless} of {attacked} zero or not finite",
         explanation="Where the gradient vanishes, as with overconfident or quantised models, a gradient attack stands "
-        "still and the model only looks robust. One more pass with a margin loss was made for such samples.",
+        "still and the model only looks robust. Every second pass takes a margin loss, which copes with large logits, "
+        "but not with layers that pass no gradient on.",
     )
 
 

@@ -1,6 +1,7 @@
 """Projected gradient descent with restarts, in batches that shrink as samples break.
 
-Source: Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks (2018).
+Sources: Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks (2018);
+margin loss: Carlini and Wagner: Towards evaluating the robustness of neural networks (2017).
 """
 
 import math
@@ -45,22 +46,23 @@ class Descent:
 
 
 def pgd(target: Target, threat: ThreatModel, *, seed: int, tick: Tick) -> AttackResult:
-    """Cross-entropy PGD; the first start is the image itself, further ones are random in the ball.
+    """PGD; the first start is the image itself, further ones are random in the ball.
 
-    What is wrong at the image itself is not attacked. When gradients vanish, one more pass takes the margin loss, which
-    is blind to the scale of the logits.
+    What is wrong at the image itself is not attacked. Passes take cross-entropy and the margin loss in turn, because
+    cross-entropy loses its way when logits are very large, very small or of many classes, and the margin is blind to
+    scale. A single restart is therefore followed by one more pass from the image with the margin.
     """
     import torch
 
     result = AttackResult(
         reach=torch.full((len(target.labels),), math.inf, dtype=torch.float64), adversarial=target.images.clone()
     )
-    for restart in range(threat.restarts):
-        starts = _images(target) if restart == 0 else _random_starts(target, seed, restart)
-        share = _part(tick, restart / threat.restarts, 1 / threat.restarts)
-        _one_pass(target, threat, result, starts, loss="cross-entropy", tick=share)
-    if result.gradientless:
-        _one_pass(target, threat, result, _images(target), loss="margin", tick=tick)
+    passes = max(threat.restarts, 2)
+    for index in range(passes):
+        from_image = index == 0 or index >= threat.restarts
+        starts = _images(target) if from_image else _random_starts(target, seed, index)
+        loss: Loss = "margin" if index % 2 else "cross-entropy"
+        _one_pass(target, threat, result, starts, loss=loss, tick=_part(tick, index / passes, 1 / passes))
     return result
 
 

@@ -24,7 +24,6 @@ LINEAR = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatte
 def project(tmp_path, monkeypatch):
     """Writes code into a project under a module name of its own and loads the model; leaves no import behind."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     name = f"project_network_{next(_numbers)}"
 
     class Project:
@@ -50,7 +49,7 @@ def project(tmp_path, monkeypatch):
             return caught.value
 
     yield Project()
-    for added in set(sys.modules) - before:
+    for added in [name for name in sys.modules if name.startswith("project_network_")]:
         del sys.modules[added]
 
 
