@@ -15,7 +15,7 @@ from heliotrope.core.findings import Finding
 from heliotrope.core.records import Sha256
 from heliotrope.core.runs import CheckResult, Run
 from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Ledger
+from heliotrope.ledger.interface import Ledger, LedgerTampered
 
 __all__ = ["Reusable", "ReusePolicy", "find_reusable"]
 
@@ -64,6 +64,8 @@ def find_reusable(
             measurements=run.measurements,
             blobs=run.blobs,
         )
+    except LedgerTampered:
+        raise
     except (LedgerError, ValidationError):
         return None  # written by another version, or a blob is gone: run again
     return Reusable(found.id, run, result)

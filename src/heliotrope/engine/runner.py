@@ -181,7 +181,7 @@ class Runner:
         try:
             for blob in result.blobs:
                 self._adopt(workdir, blob)
-        except (InternalError, OSError) as error:
+        except (HeliotropeError, OSError) as error:
             return CheckResult(outcome=Errored(kind="protocol", reason=f"a blob of this run cannot be kept: {error}"))
         return result
 

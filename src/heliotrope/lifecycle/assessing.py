@@ -205,6 +205,6 @@ def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
         try:
             return blobs.get(sha256)
         except LedgerError:
-            return None
+            return None  # the report says that the picture is gone
 
     return read
