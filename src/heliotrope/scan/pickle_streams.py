@@ -82,7 +82,7 @@ def credible_pickle(source: Source, context: Context) -> bool:
     if source.read(0, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, 0)
-    return _credible(judge, end)
+    return _credible(judge, end, header=_has_header(source, 0))
 
 
 def analyse_streams(
@@ -131,7 +131,7 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, walk.position)
-    credible = certain or _credible(judge, end)
+    credible = certain or _credible(judge, end, header=_has_header(source, walk.position))
     if not credible and not end.complete:
         return False
     judge.commit(context, persistent_ids_known=persistent_ids_known)
@@ -155,9 +155,20 @@ def _run(source: Source, context: Context, offset: int, *, lenient: bool = False
     return judge, end
 
 
-def _credible(judge: Judge, end: StreamEnd) -> bool:
-    """Random bytes seldom import anything by a name, and seldom reach STOP after computing one."""
-    return judge.plausible_imports > 0 or (end.complete and judge.computed > 0 and end.opcodes >= 8)
+def _credible(judge: Judge, end: StreamEnd, *, header: bool) -> bool:
+    """Random bytes seldom import anything by a name, and seldom reach STOP after computing one.
+
+    Without a header, a line of prose that begins with a c looks like an import; only what goes on from there counts.
+    """
+    if end.complete and judge.computed > 0 and end.opcodes >= 8:
+        return True
+    if judge.plausible_imports == 0:
+        return False
+    return header or end.complete or judge.calls > 0 or judge.refers_to_danger
+
+
+def _has_header(source: Source, offset: int) -> bool:
+    return _HEADER.match(source.read(offset, 2)) is not None
 
 
 def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
@@ -189,7 +200,7 @@ def _search(source: Source, context: Context, walk: _Walk) -> None:
 
 def _hidden_stream(source: Source, context: Context, offset: int) -> int | None:
     judge, end = _run(source, context, offset)
-    if not _credible(judge, end):
+    if not _credible(judge, end, header=True):
         return None
     context.notes.add(
         "pickle-hidden-stream",

@@ -1,0 +1,217 @@
+"""Each rule has a file that breaks it and a neighbour that does not."""
+
+import struct
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.unit.scan.assembler import (
+    SYSTEM,
+    call,
+    glob,
+    npy,
+    rules,
+    safetensors,
+    scan_bytes,
+    stack_global,
+    text,
+    torch_zip,
+    zipped,
+)
+
+from heliotrope.core.taxonomy import TAXONOMY
+from heliotrope.scan import RULES, ScanLimits, verdict_of
+
+PLAIN = b"\x80\x02}" + text("a") + b"K\x01s."
+TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+F32 = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"
+OBJECT = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+RAW_NAME = b"archive/extra.bin"
+
+
+def pickled(body: bytes, protocol: int = 2) -> bytes:
+    return bytes([0x80, protocol]) + body + b"."
+
+
+def renamed_locally(archive: bytes, name: bytes, other: bytes) -> bytes:
+    """The same archive, a member's local header carrying another name of the same length."""
+    assert len(name) == len(other)
+    return archive.replace(name, other, 1)
+
+
+def without_entry(archive: bytes) -> bytes:
+    """The same archive, its last member missing from the directory."""
+    entry = archive.rindex(b"PK\x01\x02")
+    end = archive.rindex(b"PK\x05\x06")
+    record = bytearray(archive[end:])
+    size, offset = struct.unpack_from("<2L", record, 12)
+    count = struct.unpack_from("<H", record, 10)[0] - 1
+    struct.pack_into("<2H2L", record, 8, count, count, size - (end - entry), offset)
+    return archive[:entry] + bytes(record)
+
+
+def duplicated() -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", PLAIN)
+        archive.writestr("archive/version", "3\n")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("archive/data.pkl", pickled(SYSTEM))
+    return buffer.getvalue()
+
+
+def flagged(archive: bytes) -> bytes:
+    """The first member marked as encrypted, in both places."""
+    data = bytearray(archive)
+    data[6] |= 1
+    data[archive.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+def corrupt(archive: bytes) -> bytes:
+    return archive.replace(b"some text", b"same text")
+
+
+Case = tuple[str, Callable[[], bytes], Callable[[], bytes]]
+TWO = {"a": TENSOR, "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}
+DICT = glob("collections", "OrderedDict")
+OPEN = text("x") + call(glob("builtins", "complex"), b"K\x01")
+CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
+    "pickle-dangerous-call": ("m.pkl", pickled(SYSTEM), pickled(text("posix.system"))),
+    "pickle-dangerous-import": ("m.pkl", pickled(glob("posix", "system")), pickled(glob("datetime", "date"))),
+    "pickle-dotted-name": (
+        "m.pkl",
+        pickled(stack_global("torch.nn", "modules.os.system"), 4),
+        pickled(call(stack_global("zoneinfo", "ZoneInfo._unpickle"), text("UTC"), b"K\x01"), 4),
+    ),
+    "pickle-computed-name": (
+        "m.pkl",
+        pickled(call(text("posix") + call(glob("_codecs", "encode"), text("a"), text("latin1")) + b"\x93"), 4),
+        pickled(stack_global("datetime", "date"), 4),
+    ),
+    "pickle-computed-call": ("m.pkl", pickled(call(call(DICT))), pickled(call(DICT))),
+    "pickle-object-overwrite": ("m.pkl", pickled(DICT + b"}b"), pickled(call(DICT) + b"}b")),
+    "pickle-unknown-call": ("m.pkl", pickled(call(glob("acme.models", "Net"))), pickled(call(DICT))),
+    "pickle-unknown-state": (
+        "m.pkl",
+        pickled(call(glob("builtins", "getattr"), DICT, text("__subclasses__"))),
+        pickled(call(glob("builtins", "getattr"), DICT, text("fromkeys"))),
+    ),
+    "pickle-unknown-import": ("m.pkl", pickled(glob("acme", "thing")), pickled(glob("numpy", "float32"))),
+    "pickle-extension-code": ("m.pkl", pickled(b"\x82\x07"), PLAIN),
+    "pickle-framework-code": (
+        "m.pkl",
+        pickled(glob("sklearn.svm._classes", "SVC") + b")\x81}b"),
+        pickled(glob("datetime", "date")),
+    ),
+    "pickle-persistent-id": ("m.pkl", pickled(text("7") + b"Q"), PLAIN),
+    "pickle-hidden-stream": ("m.pkl", PLAIN + bytes(64) + pickled(SYSTEM), PLAIN + pickled(SYSTEM)),
+    "pickle-trailing-data": ("m.pkl", PLAIN + b"\0\0\0", PLAIN + PLAIN),
+    "scan-limit": ("m.pkl", pickled(b"N0" * 20), PLAIN),
+    "file-polyglot": ("m.pkl", PLAIN + zipped({"a.txt": b"x"}), PLAIN),
+    "file-extension-mismatch": ("m.npy", PLAIN, npy(F32, bytes(8))),
+    "zip-disagreement": (
+        "m.pt",
+        lambda: renamed_locally(torch_zip(PLAIN, **{"extra.bin": b"some text"}), RAW_NAME, b"archive/extra.pkl"),
+        torch_zip(PLAIN, **{"extra.bin": b"some text"}),
+    ),
+    "zip-duplicate-member": ("m.pt", duplicated, torch_zip(PLAIN)),
+    "zip-hidden-member": (
+        "m.pt",
+        lambda: without_entry(torch_zip(PLAIN, **{"x.pkl": pickled(SYSTEM)})),
+        torch_zip(PLAIN),
+    ),
+    "zip-unsafe-name": ("m.pt", torch_zip(PLAIN, **{"../../x.pkl": PLAIN}), torch_zip(PLAIN, **{"..x.pkl": PLAIN})),
+    "zip-bad-checksum": (
+        "m.zip",
+        lambda: corrupt(zipped({"a.pkl": PLAIN, "b.txt": b"some text"})),
+        zipped({"a.pkl": PLAIN, "b.txt": b"some text"}),
+    ),
+    "zip-encrypted": ("m.pt", lambda: flagged(torch_zip(PLAIN)), torch_zip(PLAIN)),
+    "zip-prefix": ("m.zip", b"#!/bin/sh\n" + zipped({"a.pkl": PLAIN}), zipped({"a.pkl": PLAIN})),
+    "torch-script-code": (
+        "m.pt",
+        torch_zip(PLAIN, **{"constants.pkl": pickled(b")"), "code/__torch__.py": b"def forward(self): ..."}),
+        torch_zip(PLAIN),
+    ),
+    "npy-object-array": ("m.npy", npy(OBJECT, pickled(b"]")), npy(F32, bytes(8))),
+    "npy-invalid-header": ("m.npy", npy("{'descr': __import__('os')}", b""), npy(F32, bytes(8))),
+    "npy-trailing-data": ("m.npy", npy(F32, bytes(12)), npy(F32, bytes(8)) + npy(F32, bytes(8))),
+    "safetensors-invalid-header": (
+        "m.safetensors",
+        safetensors({"a": {**TENSOR, "code": "x"}}, bytes(8)),
+        safetensors({"a": TENSOR, "__metadata__": {"url": "https://example.org"}}, bytes(8)),
+    ),
+    "safetensors-duplicate-key": (
+        "m.safetensors",
+        safetensors('{"a": {"dtype": "U8", "dtype": "I8", "shape": [0], "data_offsets": [0, 0]}}', b""),
+        safetensors({"a": TENSOR}, bytes(8)),
+    ),
+    "safetensors-overlap": (
+        "m.safetensors",
+        safetensors({"a": TENSOR, "b": {**TENSOR, "data_offsets": [4, 12]}}, bytes(12)),
+        safetensors(TWO, bytes(16)),
+    ),
+    "safetensors-gap": (
+        "m.safetensors",
+        safetensors({"a": {**TENSOR, "data_offsets": [4, 12]}}, bytes(12)),
+        safetensors(TWO, bytes(16)),
+    ),
+    "safetensors-trailing-data": ("m.safetensors", safetensors({"a": TENSOR}, bytes(9)), safetensors(TWO, bytes(16))),
+    "safetensors-out-of-bounds": ("m.safetensors", safetensors({"a": TENSOR}, bytes(7)), safetensors(TWO, bytes(16))),
+    "safetensors-size-mismatch": (
+        "m.safetensors",
+        safetensors({"a": {**TENSOR, "shape": [3]}}, bytes(8)),
+        safetensors(TWO, bytes(16)),
+    ),
+}
+"""Rule to (file name, what breaks it, what does not)."""
+
+LIMITS = {"scan-limit": ScanLimits(max_opcodes=30)}
+
+
+def made(content: bytes | Callable[[], bytes]) -> bytes:
+    return content if isinstance(content, bytes) else content()
+
+
+def test_every_rule_has_its_cases() -> None:
+    assert set(CASES) == {rule.id for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES])
+def test_the_rule_is_found_where_it_is_broken(rule: str, tmp_path: Path) -> None:
+    name, bad, _ = CASES[rule]
+    report = scan_bytes(tmp_path, made(bad), name, limits=LIMITS.get(rule))
+    (finding,) = [item for item in report.findings if item.rule == rule]
+    assert finding.message
+    assert finding.fix is not None
+    assert report.verdict != "clean" or verdict_of(finding.severity) == "clean"
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES])
+def test_its_neighbour_does_not_break_the_rule(rule: str, tmp_path: Path) -> None:
+    name, _, good = CASES[rule]
+    report = scan_bytes(tmp_path, good, name, limits=LIMITS.get(rule))
+    assert rule not in rules(report)
+
+
+def test_ids_are_unique_kebab_case_and_carry_known_taxonomy() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(set(ids)) == len(ids)
+    for rule in RULES:
+        assert rule.id == rule.id.lower().replace("_", "-").replace(" ", "-")
+        assert set(rule.taxonomy) <= set(TAXONOMY), rule.id
+        assert rule.help.endswith(".")
+        assert rule.fix.text.endswith(".")
+
+
+def test_severity_decides_the_verdict() -> None:
+    assert [verdict_of(severity) for severity in ("critical", "high", "medium", "low", "info")] == [
+        "malicious",
+        "suspicious",
+        "suspicious",
+        "clean",
+        "clean",
+    ]
