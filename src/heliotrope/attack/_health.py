@@ -9,7 +9,7 @@ from heliotrope.attack._balls import ball_around, norms
 from heliotrope.attack._pgd import descend
 from heliotrope.attack.interface import AttackResult, Target
 from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, HealthVerdict, ThreatModel
-from heliotrope.engine.statistics import exact_interval
+from heliotrope.subjects.statistics import exact_interval
 
 if TYPE_CHECKING:
     import torch

@@ -21,9 +21,9 @@ from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, CurvePoint, 
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
-from heliotrope.engine.statistics import exact_interval
 from heliotrope.subjects.planning import ModelTask, plan_models
 from heliotrope.subjects.prepare import Prepared, batch_size, prepare
+from heliotrope.subjects.statistics import exact_interval
 
 __all__ = ["SUITE_SAMPLES", "effective_threat", "evasion_pgd"]
 
@@ -56,7 +56,7 @@ def _plan(project: Project) -> Iterator[Planned]:
     applies_to="model",
     parameters=ModelTask,
     plan=_plan,
-    cost="standard",
+    cost="quick",  # the quick suite runs it, with fewer samples, steps and restarts
     runs_project_code=True,
     extra="torch",
     modules=("torch", "numpy", "scipy", "safetensors", "PIL"),

@@ -12,10 +12,10 @@ from heliotrope.core.runs import CheckResult
 from heliotrope.core.text import printable
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
-from heliotrope.engine.statistics import exact_interval
 from heliotrope.quality.rules import ACCURACY_NOT_AS_DECLARED, CLASS_ACCURACY_COLLAPSE
 from heliotrope.subjects.planning import ModelTask, plan_models
 from heliotrope.subjects.prepare import Prepared, batch_size, batches, prepare
+from heliotrope.subjects.statistics import exact_interval
 
 __all__ = ["performance"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliotrope.core.errors import MissingExtraError
-from heliotrope.engine.statistics import exact_interval
+from heliotrope.subjects.statistics import exact_interval
 
 stats = pytest.importorskip("scipy.stats", reason="needs scipy (extra 'torch')")
 
