@@ -19,8 +19,9 @@ __all__ = ["command"]
 @global_options
 @click.pass_context
 def command(ctx: click.Context, folder: Path) -> None:
-    """Build and assess the examples in FOLDER; takes a minute or two.
+    """Build and assess the examples.
 
+    Everything is written to FOLDER; it takes a minute or two.
     Returns 0 when every example got the verdict that is expected of it: some are made to be denied.
     """
     settings = settings_of(ctx)

@@ -1,14 +1,18 @@
-"""Reports: every format is drawn from one result and from nothing else."""
+"""Reports: every format is drawn from one result and from nothing else. A format is imported when it is asked for."""
 
-from heliotrope.report._html import IndexEntry, render_html, render_index_html
-from heliotrope.report._json import render_json
-from heliotrope.report._junit import junit_schema, render_junit
-from heliotrope.report._markdown import render_markdown
-from heliotrope.report._sarif import render_sarif
-from heliotrope.report._scan_terminal import render_scan_terminal
-from heliotrope.report._terminal import render_terminal
-from heliotrope.report._view import security_severity
-from heliotrope.report.schemas import json_schemas
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heliotrope.report._html import IndexEntry, render_html, render_index_html
+    from heliotrope.report._json import render_json
+    from heliotrope.report._junit import junit_schema, render_junit
+    from heliotrope.report._markdown import render_markdown
+    from heliotrope.report._sarif import render_sarif
+    from heliotrope.report._scan_terminal import render_scan_terminal
+    from heliotrope.report._terminal import render_terminal
+    from heliotrope.report._view import security_severity
+    from heliotrope.report.schemas import json_schemas
 
 __all__ = [
     "IndexEntry",
@@ -24,3 +28,25 @@ __all__ = [
     "render_terminal",
     "security_severity",
 ]
+
+_HOMES = {
+    "IndexEntry": "_html",
+    "json_schemas": "schemas",
+    "junit_schema": "_junit",
+    "render_html": "_html",
+    "render_index_html": "_html",
+    "render_json": "_json",
+    "render_junit": "_junit",
+    "render_markdown": "_markdown",
+    "render_sarif": "_sarif",
+    "render_scan_terminal": "_scan_terminal",
+    "render_terminal": "_terminal",
+    "security_severity": "_view",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -107,7 +107,8 @@ def test_a_link_that_leaves_is_a_finding_and_leaves_the_outcome_open(project):
     assert isinstance(result.outcome, Inconclusive)
     assert result.outcome.reason == "could not be taken in: out.pt: link leaves the folder"
     (finding,) = result.findings
-    assert (finding.rule, finding.severity) == (LINK_LEAVES_TREE.id, "low")
+    assert (finding.rule, finding.severity) == ("inventory-link-leaves-tree", "low")
+    assert finding.rule == LINK_LEAVES_TREE.id
     assert finding.locations[0].path == "out.pt"
     assert [problem.path for problem in predicate.problems] == ["out.pt"]
     assert run(project)[0].findings[0].fingerprint == finding.fingerprint
