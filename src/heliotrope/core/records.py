@@ -19,7 +19,12 @@ class Record(BaseModel):
     """A frozen value; unknown fields and non-finite numbers are errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        defer_build=True,  # a command pays only for the types that it uses
     )
 
     def document(self) -> dict[str, Any]:
