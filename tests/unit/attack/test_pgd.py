@@ -269,7 +269,7 @@ def test_progress_rises_to_one_and_can_stop_it(threat):
 @pytest.mark.slow
 def test_published_errors_on_500_images(mnist, threat):
     """Published for all 10,000: PGD 4.1 %, provable 5.8 %. On 500, within what the exact interval allows of them."""
-    from heliotrope.engine.statistics import exact_interval
+    from heliotrope.subjects.statistics import exact_interval
 
     module, inputs, labels = mnist
     result = pgd(target(module, inputs[:500], labels[:500], 250), threat(restarts=5), seed=0, tick=nothing)
