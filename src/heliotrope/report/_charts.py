@@ -12,8 +12,8 @@ from heliotrope.report._text import number, plain, share
 
 __all__ = ["accuracy_curve", "curve_points", "interval_bar"]
 
-_WIDTH, _HEIGHT = 600, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 22, 26, 54
+_WIDTH, _HEIGHT = 600, 352
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 30, 62
 _MAX_POINTS = 200
 """More points than this are thinned: nobody sees them, and the page stays small."""
 
@@ -143,10 +143,10 @@ def interval_bar(value: float, interval: Interval | None, floor: float | None) -
     said += f"; floor {share(floor)}" if floor is not None else ""
     parts = [
         Markup('<rect class="track" x="0" y="8" width="100%" height="6" rx="3"/>'),
-        Markup('<rect class="span" x="{}%" y="6" width="{}%" height="10" rx="2"/>').format(
-            _percent(low), _percent(max(high - low, 0.006))
+        Markup('<rect class="span" x="{}%" y="4" width="{}%" height="14" rx="3"/>').format(
+            _percent(low if high - low >= 0.012 else (low + high) / 2 - 0.006), _percent(max(high - low, 0.012))
         ),
-        Markup('<circle class="dot" cx="{}%" cy="11" r="4.5"/>').format(_percent(value)),
+        Markup('<line class="value" x1="{0}%" x2="{0}%" y1="2" y2="20"/>').format(_percent(value)),
     ]
     if floor is not None:
         parts.insert(1, Markup('<line class="floor" x1="{0}%" x2="{0}%" y1="1" y2="21"/>').format(_percent(floor)))

@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from heliotrope.core.text import printable
+
 __all__ = ["Lines", "columns", "wrap"]
 
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "violet": "35", "bold": "1", "dim": "2"}
@@ -54,7 +56,7 @@ def _pieces(word: str, width: int) -> Iterator[str]:
 
 @dataclass
 class Lines:
-    """Collects lines of at most `width` columns. Texts must be printable already."""
+    """Collects lines of at most `width` columns; whatever is added is made printable."""
 
     width: int
     color: bool
@@ -67,13 +69,13 @@ class Lines:
         """A paragraph. `first` stands before its first line; the others are indented to its end or by `indent`."""
         hang = max(indent, columns(first))
         lead = first.ljust(hang - columns(first) + len(first)) if first else " " * indent
-        for position, line in enumerate(wrap(text, self.width - hang)):
+        for position, line in enumerate(wrap(printable(text), self.width - hang)):
             self._lines.append(self._styled((lead if position == 0 else " " * hang) + line, style))
 
     def heading(self, text: str) -> None:
         """A blank line and a heading."""
         self.blank()
-        self._lines.extend(self._styled(line, "bold") for line in wrap(text, self.width))
+        self._lines.extend(self._styled(line, "bold") for line in wrap(printable(text), self.width))
 
     def blank(self) -> None:
         if self._lines and self._lines[-1]:

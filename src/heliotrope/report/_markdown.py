@@ -4,7 +4,7 @@ Text from the project is either a code span or escaped, so that it cannot link, 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from heliotrope.core.assessments import Assessment, Difference, RunEntry
 from heliotrope.core.decisions import RuleResult
@@ -35,21 +35,32 @@ __all__ = ["MAX_CHARACTERS", "code", "prose", "render_markdown"]
 
 MAX_CHARACTERS = 60_000
 """Services stop at 65,536."""
-_BUDGETS = {"rules": 14_000, "findings": 24_000, "runs": 9_000, "measurements": 5_000, "difference": 3_500}
-"""Characters for each section; together with the fixed parts below the limit."""
-_TEXT = 300
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()|~!$^=+-])")
+_BUDGETS = {
+    "differences": 2_500,
+    "rules": 12_000,
+    "findings": 20_000,
+    "runs": 7_000,
+    "measurements": 4_000,
+    "difference": 3_000,
+}
+"""Characters for each section. Escaping makes a character at most nine, so head and foot stay below 12,000 whatever is in them."""
+_TEXT = 240
 _AUTOLINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)")
-_CODE_UNSAFE = re.compile(r"[`|]")
+_CODE_UNSAFE = re.compile(r"[`|<>]")
 _GAP = "&#8203;"
 """A zero-width space: it keeps @name, #1 and addresses from becoming mentions, references and links."""
+_ESCAPES = {char: f"\\{char}" for char in "\\`*_{}[]()|~!$^=+-"} | {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "@": f"@{_GAP}",
+    "#": f"\\#{_GAP}",
+}
 
 
 def prose(text: str, width: int = _TEXT) -> str:
     """Untrusted text inside a sentence or a table cell."""
-    safe = plain(text, width).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    safe = _SPECIAL.sub(r"\\\1", safe)
-    safe = safe.replace("@", f"@{_GAP}").replace("#", f"\\#{_GAP}")
+    safe = "".join(_ESCAPES.get(char, char) for char in plain(text, width))
     return _AUTOLINK.sub(lambda found: f"{found[1] or found[3]}{_GAP}{found[2] or found[4]}", safe)
 
 
@@ -75,18 +86,23 @@ def render_markdown(assessment: Assessment) -> str:
 
 
 def _section(title: str, lines: Iterator[str], budget: str, noun: str) -> str:
-    """Whole entries until the budget is used up, then how many are left out."""
+    """Whole entries while the budget lasts, and how many are left out."""
+    kept = _fitting(lines, budget, noun)
+    return "\n".join([f"### {title}\n", *kept]) if kept else ""
+
+
+def _fitting(lines: Iterable[str], budget: str, noun: str) -> list[str]:
     kept: list[str] = []
     used, dropped = 0, 0
     for line in lines:
-        if dropped or used + len(line) > _BUDGETS[budget]:
+        if used + len(line) >= _BUDGETS[budget]:
             dropped += 1
             continue
         used += len(line) + 1
         kept.append(line)
     if dropped:
         kept.append(f"\n… and {amount(dropped, f'more {noun}')} in the full report.")
-    return "\n".join([f"### {title}\n", *kept]) if kept else ""
+    return kept
 
 
 def _head(view: View) -> str:
@@ -95,17 +111,15 @@ def _head(view: View) -> str:
     lines = [
         f"## {view.verdict_symbol} Heliotrope: {view.verdict_words}",
         "",
-        f"**{prose(view.decision.reason, 600)}**",
+        f"**{prose(view.decision.reason, 300)}**",
         "",
-        f"Project {code(assessment.project.name)} · suite {code(assessment.suite)} · {when(assessment.finished_at)}",
+        f"Project {code(assessment.project.name, 100)} · suite {code(assessment.suite, 40)} · {prose(when(assessment.finished_at), 40)}",
         f"· exit code {assessment.exit_code} ({exit_words}) · Heliotrope {code(assessment.tool.version, 40)}",
         "",
-        f"Policy {code(policy.name)} ({code(policy.source)}), digest {code(policy.digest)}"
+        f"Policy {code(policy.name, 100)} ({code(policy.source, 100)}), digest {code(policy.digest)}"
         + ("" if policy.differences else ", unchanged from the default"),
     ]
-    lines += [f"- {prose(line)}" for line in policy.differences[:10]]
-    if len(policy.differences) > 10:
-        lines.append(f"- and {amount(len(policy.differences) - 10, 'more difference')} from the default")
+    lines += _fitting((f"- {prose(line, 160)}" for line in policy.differences), "differences", "difference")
     return "\n".join(lines)
 
 
@@ -205,7 +219,7 @@ def _difference(difference: Difference | None) -> Iterator[str]:
         return
     before = VERDICT_WORDS.get(difference.verdict_before, difference.verdict_before)
     yield (
-        f"Compared with {code(difference.previous, 60)} of {when(difference.previous_finished_at)} ({prose(before, 40)}): "
+        f"Compared with {code(difference.previous, 60)} of {prose(when(difference.previous_finished_at), 40)} ({prose(before, 40)}): "
         f"{amount(len(difference.new_findings), 'new finding')}, {len(difference.fixed_findings):,} fixed."
     )
     for name, (old, new) in difference.measurements.items():
@@ -222,7 +236,7 @@ def _foot(assessment: Assessment) -> str:
         parts.append(f"Findings of {code(assessment.baseline, 60)} are accepted as known.")
     if assessment.ledger.head:
         head = assessment.ledger.head
-        parts.append(f"Ledger head {code(head, 120)}; check it with {code(f'helio ledger verify --head {head}')}.")
+        parts.append(f"Ledger head {code(head, 120)}; check it with {code(f'helio ledger verify --head {head}', 120)}.")
     else:
         parts.append("Nothing was recorded in a ledger.")
     return "---\n" + " ".join(parts)

@@ -50,7 +50,7 @@ def render_terminal(assessment: Assessment, *, width: int = 80, color: bool = Fa
         style=_VERDICT_STYLES[decision.verdict],
     )
     lines.add(
-        f"{plain(assessment.project.name, 100)} ({plain(assessment.project.path, 200)}), suite {assessment.suite}, "
+        f"{plain(assessment.project.name, 100)} ({plain(assessment.project.path, 200)}), suite {plain(assessment.suite, 40)}, "
         f"exit code {assessment.exit_code}: {EXIT_CODE_WORDS.get(assessment.exit_code, 'unknown')}",
         indent=2,
         style="dim",

@@ -1,7 +1,7 @@
 """What every format needs to know of an assessment, worked out once: rules by state, runs by outcome, the evidence under a number."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -199,17 +199,29 @@ class View:
         return held[0] if held else None
 
     def evidence_of_measurement(self, measurement: Measurement) -> str | None:
-        """The evidence of this subject that holds the metric with exactly this value; None when no evidence does."""
-        runs = [run for run in self.assessment.runs if run.subject == measurement.subject]
-        held = [self.evidence[digest] for run in runs for digest in run.evidence if digest in self.evidence]
-        tests: tuple[Callable[[EvidenceEntry], bool], ...] = (
-            lambda entry: _holds(entry.predicate, measurement.metric, measurement.value),
-            lambda entry: _holds(entry.predicate, measurement.metric.rpartition("_")[2], measurement.value),
-            lambda entry: _holds(entry.predicate, None, measurement.value),
-        )
+        """The evidence that holds exactly this value: what a rule on the metric rests on, else what a run on the subject made."""
         if measurement.value is None:
             return None
-        return next((entry.id for test in tests for entry in held if test(entry)), None)
+        rested = [digest for rule in self._rules_on(measurement) for digest in rule.evidence]
+        made = [digest for run in self.assessment.runs if run.subject == measurement.subject for digest in run.evidence]
+        for digests, key in ((rested, None), (made, measurement.metric), (made, None)):
+            held = (self.evidence[digest] for digest in digests if digest in self.evidence)
+            found = next((entry.id for entry in held if _holds(entry.predicate, key, measurement.value)), None)
+            if found is not None:
+                return found
+        return None
+
+    def _rules_on(self, measurement: Measurement) -> Iterable[RuleResult]:
+        for rule in self.decision.rules:
+            match = _LIMIT.match(rule.wanted)
+            if match and match["metric"] == measurement.metric and rule.subject == measurement.subject:
+                yield rule
+
+    def evidence_of_change(self, name: str) -> str | None:
+        """The evidence under the present value of an entry of the difference ("metric of subject")."""
+        measured = (item for item in self.assessment.measurements if f"{item.metric} of {item.subject}" == name)
+        found = next(measured, None)
+        return self.evidence_of_measurement(found) if found else None
 
     def floor(self, metric: str, subject: str) -> float | None:
         """The lowest value a rule accepts for a metric of a subject; the strictest when several rules do."""

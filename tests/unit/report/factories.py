@@ -3,6 +3,7 @@
 import hashlib
 import math
 import struct
+import unicodedata
 import zlib
 from typing import Any, get_args
 
@@ -48,6 +49,12 @@ from heliotrope.core.subjects import Artifact, Subject, subject_urn
 
 POLICY = "5d" * 32
 HEAD = f"42:{'9c' * 32}"
+
+
+def visible(text: str) -> bool:
+    """Whether every character but the line feed can be seen: no control, format, surrogate, private or unassigned one."""
+    hidden = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    return not any(unicodedata.category(char) in hidden for char in text if char != "\n")
 
 
 def digest(text: str) -> str:
@@ -255,7 +262,12 @@ def scan_files(path: str = "downloads/resnet.pt") -> tuple[FileReport, ...]:
     )
     return (
         FileReport(
-            path=path, sha256=digest("resnet"), size=1_203_456, format="torch-zip", verdict="malicious", findings=(dangerous,)
+            path=path,
+            sha256=digest("resnet"),
+            size=1_203_456,
+            format="torch-zip",
+            verdict="malicious",
+            findings=(dangerous,),
         ),
         FileReport(
             path="models/classifier.safetensors",
@@ -320,7 +332,7 @@ def assessment(**fields: Any) -> Assessment:
     return Assessment(**{**made, **fields})
 
 
-def measured(metric: str, value: float, low: float, high: float, **conditions: str | float | int) -> Measurement:
+def measured(metric: str, value: float, low: float, high: float, **conditions: str | float) -> Measurement:
     return Measurement(
         metric=metric,
         value=value,
@@ -355,9 +367,7 @@ def denied() -> tuple[Assessment, Blobs]:
             subject=PROJECT,
             fingerprint=dangerous.fingerprint,
             count=2,
-            locations=tuple(
-                place.model_copy(update={"path": "downloads/resnet.pt"}) for place in dangerous.locations
-            ),
+            locations=tuple(place.model_copy(update={"path": "downloads/resnet.pt"}) for place in dangerous.locations),
             fix=dangerous.fix,
             taxonomy=dangerous.taxonomy,
         ),
@@ -448,7 +458,9 @@ def denied() -> tuple[Assessment, Blobs]:
             actual="0.9820 [0.9792, 0.9845], n = 10000",
             evidence=(clean.id,),
         ),
-        rule("licence", "not_applicable", title="Licences allow the use", subject=PROJECT, wanted="known", actual="none"),
+        rule(
+            "licence", "not_applicable", title="Licences allow the use", subject=PROJECT, wanted="known", actual="none"
+        ),
     )
     change = Difference(
         previous="01JDSKQ5Z0PREVIOUS00000001",
@@ -491,7 +503,11 @@ def every_outcome() -> Assessment:
     """One run of each outcome, one rule of each state, one finding of each severity."""
     reasons = {
         "inconclusive": {"reason": "the input range is not declared", "needs": ("models[0].input.range",)},
-        "skipped": {"reason": "the extra torch is not installed", "code": "missing_extra", "needs": ("heliotrope[torch]",)},
+        "skipped": {
+            "reason": "the extra torch is not installed",
+            "code": "missing_extra",
+            "needs": ("heliotrope[torch]",),
+        },
         "error": {"reason": "did not end within 1800 s", "code": "timeout"},
         "failed": {"reason": "found something"},
         "not_applicable": {"reason": "there is no lock file"},
@@ -513,7 +529,9 @@ def every_outcome() -> Assessment:
         )
         for level in SEVERITIES
     )
-    generic = entry({"thing": digest("thing")}, "https://example.org/other/v2", {"answer": 42, "nested": {"deep": [1, None]}})
+    generic = entry(
+        {"thing": digest("thing")}, "https://example.org/other/v2", {"answer": 42, "nested": {"deep": [1, None]}}
+    )
     return assessment(
         runs=runs,
         findings=findings,
@@ -534,12 +552,12 @@ def static_empty() -> Assessment:
 
 HOSTILE = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "\x1b[31mred\x1b[0m\x07\x9b2J",
     "abc\u202egnp.exe\u2066\u200b\ufeff",
     "| a | `b` | **c** | [click](https://evil.example) ![x](https://evil.example/x.png)",
     "@everyone #1 https://evil.example www.evil.example <!-- x --> </details></summary>",
-    "=HYPERLINK(\"https://evil.example\",\"x\")",
+    '=HYPERLINK("https://evil.example","x")',
     "line\nbreak\r\n\n# heading\n- item\x00\x0b\x0c\x7f\x85\u2028",
     "not utf-8: \udcff\udc80, lone: \ud800, no character: \ufffe\uffff",
     "]]><![CDATA[ &amp; &#0; {{ 7 * 7 }} {% raw %} {0} %s",
