@@ -197,12 +197,12 @@ class Handlers(State):
 
     def op_persid(self, index: int) -> int:
         _, after = self._line(index + 1)
-        self._stack.append(self._observer.persistent(self._at(index)))
+        self._stack.append(self._observer.persistent(self, op.OPAQUE, offset=self._at(index)))
         return after
 
     def op_binpersid(self, index: int) -> int:
-        self._stack.pop()
-        self._stack.append(self._observer.persistent(self._at(index)))
+        identifier = self._stack.pop()
+        self._stack.append(self._observer.persistent(self, identifier, offset=self._at(index)))
         return index + 1
 
     def op_ext(self, index: int) -> int:

@@ -103,8 +103,11 @@ class Judge:
         self._note("pickle-extension-code", f"uses extension code {code}", offset, key=str(code))
         return op.UNRESOLVED
 
-    def persistent(self, offset: int) -> int:
+    def persistent(self, machine: State, identifier: int, *, offset: int) -> int:
         self._note("pickle-persistent-id", "refers to objects outside itself", offset)
+        items = machine.items(identifier) if identifier & op.KIND_MASK == op.TUPLE else None
+        if items and len(items) > 1 and items[1] & op.KIND_MASK == op.GLOBAL and machine.text(items[0]) == "module":
+            return items[1]  # torch's old format: a class, together with its source text, stands for itself
         return op.PERSISTENT
 
     def defect(self, reason: str, offset: int) -> None:
