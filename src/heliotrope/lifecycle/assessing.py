@@ -12,7 +12,6 @@ from heliotrope.core.findings import Severity
 from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.outcomes import Errored
 from heliotrope.engine.executors import RunCancelledError
-from heliotrope.engine.files import WalkedFile, walk
 from heliotrope.engine.interface import Limits, Project
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
@@ -24,6 +23,7 @@ from heliotrope.lifecycle.assembly import conclude, gather, target_key
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
+from heliotrope.lifecycle.project_code import code_files
 from heliotrope.lifecycle.reports import write_reports
 from heliotrope.lifecycle.state import Store, open_store
 from heliotrope.lifecycle.target import Target, resolve_target
@@ -150,11 +150,7 @@ def _with_code_input(run: PlannedRun, project: Project) -> PlannedRun:
     """Evidence about project code rests on every Python file of the project, not on the loader alone."""
     if not run.descriptor.runs_project_code or run.preset is not None:
         return run
-    code = {
-        f"code/{item.relative}": item.path
-        for item in walk(project.root)
-        if isinstance(item, WalkedFile) and item.path.suffix == ".py"
-    }
+    code = {f"code/{relative}": path for relative, path in code_files(project.root).items()}
     return replace(run, planned=replace(run.planned, inputs={**run.planned.inputs, **code}))
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from heliotrope.core.errors import UsageError
 from heliotrope.core.ids import timestamp
 from heliotrope.core.records import content_id
-from heliotrope.engine.files import WalkedFile, sha256_file, walk
+from heliotrope.engine.files import sha256_file
 from heliotrope.engine.interface import Project
 from heliotrope.engine.runner import Consent
+from heliotrope.lifecycle.project_code import code_files
 
 __all__ = ["code_digest", "configuration_home", "consent_for", "forget", "marks", "trust"]
 
@@ -36,11 +37,7 @@ def code_digest(project: Project) -> str:
     files: list[list[str]] = []
     if project.config_path is not None:
         files.append(["", sha256_file(project.config_path).sha256])
-    files += [
-        [item.relative, sha256_file(item.path).sha256]
-        for item in walk(project.root)
-        if isinstance(item, WalkedFile) and item.path.suffix in (".py", ".pyi", ".so", ".pth")
-    ]
+    files += [[relative, sha256_file(path).sha256] for relative, path in code_files(project.root).items()]
     return content_id({"files": files})
 
 

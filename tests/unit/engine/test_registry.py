@@ -4,10 +4,10 @@ import importlib
 import sys
 
 import pytest
+from tests.plugins import install_plugin
 
 from heliotrope.core.errors import InternalError, UsageError
 from heliotrope.engine import registry
-from tests.plugins import install_plugin
 
 
 @pytest.fixture

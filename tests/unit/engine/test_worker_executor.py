@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.plugins import install_plugin
 
 from heliotrope.core.records import sha256_hex
 from heliotrope.core.subjects import Subject
@@ -15,7 +16,6 @@ from heliotrope.engine._staging import staged_path
 from heliotrope.engine.executors import Execution, RunCancelledError, run_inline
 from heliotrope.engine.interface import Limits, Task
 from heliotrope.engine.worker_executor import run_in_worker
-from tests.plugins import install_plugin
 
 CHECKS = """
 @register("naughty.passes")

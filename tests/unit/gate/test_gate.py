@@ -299,6 +299,6 @@ def test_a_misspelt_floor_is_an_error_and_not_a_floor_that_holds_nothing(tmp_pat
     from heliotrope.config.schema import GatesConfig, HeliotropeConfig
 
     config = HeliotropeConfig(version=1, project="p", gates=GatesConfig(floors={"robsut_accuracy": 0.9}))
-    with pytest.raises(ConfigError, match="gates.floors.robsut_accuracy") as caught:
+    with pytest.raises(ConfigError, match=r"gates\.floors\.robsut_accuracy") as caught:
         effective_policy(config=config, root=tmp_path, policy_file=None, fail_on=None)
     assert "robust_accuracy" in caught.value.hint

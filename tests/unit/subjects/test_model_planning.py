@@ -1,10 +1,8 @@
 import sys
 
-import pytest
-
 from heliotrope.config.schema import HeliotropeConfig
 from heliotrope.engine.interface import Project
-from heliotrope.subjects.planning import MAX_CODE_FILES, local_code, module_file, plan_models
+from heliotrope.subjects.planning import module_file, plan_models
 
 ALL = ("loader", "input", "output", "data.evaluate", "threat")
 FULL = {
@@ -71,34 +69,11 @@ def test_pairs_of_files_are_inputs(tmp_path):
     assert {"images", "labels"} <= set(planned.inputs)
 
 
-def test_code_that_the_loader_imports_is_an_input_and_is_not_run(tmp_path):
-    (tmp_path / "pkg" / "deep").mkdir(parents=True)
-    files = {
-        "network.py": "import os, torch\nfrom pkg import layers\nraise SystemExit('imported')\n",
-        "pkg/__init__.py": "",
-        "pkg/layers.py": "from .deep import block\nfrom . import missing\n",
-        "pkg/deep/__init__.py": "from .block import B\n",
-        "pkg/deep/block.py": "from ... import too_far\nimport network\n",
-        "unrelated.py": "",
-    }
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert set(local_code(tmp_path, "network")) == set(files) - {"unrelated.py"}
+def test_planning_finds_the_loader_and_does_not_run_it(tmp_path):
+    (tmp_path / "network.py").write_text("raise SystemExit('imported')\n")
     (planned,) = plan(tmp_path, [FULL])
-    assert planned.inputs["code:pkg/layers.py"] == tmp_path / "pkg/layers.py"
+    assert planned.inputs["loader"] == tmp_path / "network.py"
     assert "network" not in sys.modules
-
-
-@pytest.mark.parametrize("text", ["def broken(:", "\0", "(" * 5000, "from . import x", "\xff\xfe"])
-def test_code_that_cannot_be_parsed_is_still_an_input(tmp_path, text):
-    (tmp_path / "network.py").write_text(text, encoding="latin-1")
-    assert set(local_code(tmp_path, "network")) == {"network.py"}
-
-
-def test_endless_imports_stop_at_the_limit(tmp_path):
-    for number in range(MAX_CODE_FILES + 5):
-        (tmp_path / f"m{number}.py").write_text(f"import m{number + 1}\n")
-    assert len(local_code(tmp_path, "m0")) == MAX_CODE_FILES
 
 
 def test_module_files_are_found_without_importing(tmp_path):
