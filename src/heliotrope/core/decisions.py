@@ -25,6 +25,11 @@ class RuleResult(Record):
     needs: tuple[str, ...] = ()
     """Keys or options that would make an unknown known."""
     remediation: str = ""
+    metric: str | None = None
+    """What was measured, for a rule on a measurement."""
+    lowest: float | None = None
+    """The lowest acceptable value of that metric."""
+    highest: float | None = None
     evidence: tuple[Sha256, ...] = ()
 
 

@@ -45,6 +45,9 @@ class Held:
     reason: str = ""
     needs: tuple[str, ...] = ()
     evidence: tuple[Sha256, ...] = field(default=())
+    metric: str | None = None
+    lowest: float | None = None
+    highest: float | None = None
 
 
 def hold_examined(requirement: ExaminedRequirement, facts: Facts) -> Held:

@@ -77,6 +77,9 @@ def _result(rule: PolicyRule, subject: Subject, held: Held) -> RuleResult:
         needs=held.needs,
         remediation=rule.remediation if held.state in ("fail", "unknown") else "",
         evidence=held.evidence,
+        metric=held.metric,
+        lowest=held.lowest,
+        highest=held.highest,
     )
 
 

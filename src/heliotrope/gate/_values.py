@@ -1,5 +1,6 @@
 """Holding requirements on measured values and on fields of evidence."""
 
+from dataclasses import replace
 from typing import Any
 
 from heliotrope.core.assessments import RunEntry
@@ -17,8 +18,15 @@ def hold_measurement(
     requirement: MeasurementRequirement, facts: Facts, subject: Subject, effective: EffectivePolicy
 ) -> Held:
     """A value is good when its whole interval is, bad when none of it is, and unknown across the limit."""
-    metric = requirement.metric
     low, high = _limits(requirement, effective)
+    held = _hold_limits(requirement, facts, subject, low, high)
+    return replace(held, metric=requirement.metric, lowest=low, highest=high)
+
+
+def _hold_limits(
+    requirement: MeasurementRequirement, facts: Facts, subject: Subject, low: float | None, high: float | None
+) -> Held:
+    metric = requirement.metric
     run = latest_run(facts, requirement.check, subject)
     seen = [
         item

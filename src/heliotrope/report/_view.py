@@ -1,6 +1,5 @@
 """What every format needs to know of an assessment, worked out once: rules by state, runs by outcome, the evidence under a number."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -95,8 +94,6 @@ _SECURITY_SEVERITIES: dict[Severity, str] = {
 }
 _RULE_ORDER: tuple[RuleState, ...] = ("fail", "unknown", "pass", "not_applicable")
 _NOT_RUN: tuple[OutcomeState, ...] = ("error", "inconclusive", "skipped")
-_LIMIT = re.compile(r"^(?P<metric>\w+) (?P<sign>[≥≤]) (?P<value>-?[0-9.]+(?:e[+-]?[0-9]+)?)$")
-"""How the gate writes the wanted value of a measured metric."""
 
 PredicateT = TypeVar("PredicateT", bound=Record)
 
@@ -213,8 +210,7 @@ class View:
 
     def _rules_on(self, measurement: Measurement) -> Iterable[RuleResult]:
         for rule in self.decision.rules:
-            match = _LIMIT.match(rule.wanted)
-            if match and match["metric"] == measurement.metric and rule.subject == measurement.subject:
+            if rule.metric == measurement.metric and rule.subject == measurement.subject:
                 yield rule
 
     def evidence_of_change(self, name: str) -> str | None:
@@ -225,18 +221,8 @@ class View:
 
     def floor(self, metric: str, subject: str) -> float | None:
         """The lowest value a rule accepts for a metric of a subject; the strictest when several rules do."""
-        limits = [self._limit(rule, metric) for rule in self.decision.rules if rule.subject == subject]
+        limits = [rule.lowest for rule in self.decision.rules if rule.subject == subject and rule.metric == metric]
         return max((limit for limit in limits if limit is not None), default=None)
-
-    @staticmethod
-    def _limit(rule: RuleResult, metric: str) -> float | None:
-        match = _LIMIT.match(rule.wanted)
-        if match is None or match["metric"] != metric or match["sign"] != "≥":
-            return None
-        try:
-            return float(match["value"])
-        except ValueError:
-            return None
 
     def subject_name(self, urn: str) -> str:
         """The short name of a subject, or the URN when it is not one of the assessment's."""
