@@ -68,7 +68,7 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
             found.extend(list_folder(path, "" if name == "." else f"{name}/"))
         else:
             found.append(Target(path, name, named=True))
-    document = scan_targets(found, progress=context.progress)
+    document = _in_project(scan_targets(found, progress=context.progress), task.subject.urn)
     subjects = {report.path: report.sha256 for report in document.files if report.sha256 is not None}
     evidence: tuple[Statement, ...] = ()
     if subjects:
@@ -102,16 +102,31 @@ def _outcome(document: ScanDocument) -> Outcome:
     return Passed(reason=f"{files} model {'file is' if files == 1 else 'files are'} clean")
 
 
-def _finding(subject: str, report: FileReport, finding: ScanFinding) -> Finding:
+def _in_project(document: ScanDocument, subject: str) -> ScanDocument:
+    """The scan with fingerprints of this project's lineage: evidence and findings name the same thing alike."""
+    reports = tuple(
+        report.model_copy(
+            update={"findings": tuple(_with_lineage(subject, report, finding) for finding in report.findings)}
+        )
+        for report in document.files
+    )
+    return document.model_copy(update={"files": reports})
+
+
+def _with_lineage(subject: str, report: FileReport, finding: ScanFinding) -> ScanFinding:
     member = finding.locations[0].member if finding.locations else None
     place = "\n".join((report.path, member or "", finding.global_ or finding.message))
+    return finding.model_copy(update={"fingerprint": fingerprint(finding.rule, subject, place)})
+
+
+def _finding(subject: str, report: FileReport, finding: ScanFinding) -> Finding:
     return Finding(
         rule=finding.rule,
         severity=finding.severity,
         confidence=finding.confidence,
         message=f"{printable(report.path)} {finding.message}",
         subject=subject,
-        fingerprint=fingerprint(finding.rule, subject, place),
+        fingerprint=finding.fingerprint,
         count=finding.count,
         locations=tuple(location.model_copy(update={"path": report.path}) for location in finding.locations),
         fix=finding.fix,
