@@ -8,10 +8,13 @@ from heliotrope.scan import pickle_opcodes as op
 from heliotrope.scan.pickle_state import State
 from heliotrope.scan.policy import Entry
 
-__all__ = ["misuse"]
+__all__ = ["CONDITIONS", "misuse"]
 
 _PUBLIC_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _CONSTANT_KINDS = frozenset({op.OPAQUE, op.STR, op.BYTES})
+CONDITIONS = frozenset({"constants", "getattr", "codec", "nested-torch", "callee-first", "class-first"})
+"""Shapes of functions that may do anything when somebody else chooses their arguments."""
+
 _UNFOLLOWED = "with arguments that cannot be followed"
 
 
@@ -50,12 +53,21 @@ def _constants(_judge: _Judge, _machine: State, items: list[int]) -> str:
 
 
 def _known_globals(judge: _Judge, _machine: State, items: list[int]) -> str:
+    """The callee may call what it is handed, so that must be allowed with any arguments."""
     for item in items:
         if item & op.KIND_MASK == op.UNRESOLVED:
             return _UNFOLLOWED
         used = judge.use_of(item)
-        if used is not None and used.entry.kind not in ("allowed", "framework"):
+        if used is not None and (used.entry.kind != "allowed" or used.entry.shape in CONDITIONS):
             return f"with {used.full_name}"
+    return ""
+
+
+def _partial(judge: _Judge, _machine: State, items: list[int]) -> str:
+    """It calls nothing while loading, so any function of a framework may be bound."""
+    used = judge.use_of(items[0]) if items else None
+    if used is None or used.entry.kind not in ("allowed", "framework") or used.entry.shape in CONDITIONS:
+        return _UNFOLLOWED if used is None else f"with {used.full_name}"
     return ""
 
 
@@ -109,6 +121,7 @@ def _inline_array(judge: _Judge, _machine: State, _items: list[int]) -> str:
 _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "constants": _constants,
     "known-globals": _known_globals,
+    "partial": _partial,
     "class-first": _class_first,
     "callee-first": _callee_first,
     "getattr": _getattr,

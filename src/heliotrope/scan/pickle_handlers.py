@@ -24,7 +24,8 @@ class Handlers(State):
         return index + 1
 
     def op_dup(self, index: int) -> int:
-        self._stack.append(self._stack[-1])
+        tag = self._stack[-1]
+        self._stack.append(self._observer.recalled(tag) if op.GLOBAL <= tag & op.KIND_MASK <= op.INSTANCE else tag)
         return index + 1
 
     def op_proto(self, index: int) -> int:
@@ -62,21 +63,21 @@ class Handlers(State):
     def op_additems(self, index: int) -> int:
         self._cut()
         if self._stack[-1] & op.KIND_MASK != op.SET:
-            self._observer.filled(self._stack[-1], offset=self._at(index))
+            self._observer.filled(self._stack[-1], use="add", offset=self._at(index))
         return index + 1
 
     def op_append(self, index: int) -> int:
         self._stack.pop()
-        return self._fill_one(index)
+        return self._fill_one(index, "append")
 
     def op_setitem(self, index: int) -> int:
         self._stack.pop()
         self._stack.pop()
-        return self._fill_one(index)
+        return self._fill_one(index, "items")
 
-    def _fill_one(self, index: int) -> int:
+    def _fill_one(self, index: int, use: str) -> int:
         if self._stack[-1] & op.KIND_MASK not in op.CONTAINERS:
-            self._observer.filled(self._stack[-1], offset=self._at(index))
+            self._observer.filled(self._stack[-1], use=use, offset=self._at(index))
         return index + 1
 
     def op_get(self, index: int) -> int:

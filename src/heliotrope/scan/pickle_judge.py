@@ -7,7 +7,7 @@ from heliotrope.core.findings import Confidence
 from heliotrope.scan import pickle_opcodes as op
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
-from heliotrope.scan.pickle_arguments import misuse
+from heliotrope.scan.pickle_arguments import CONDITIONS, misuse
 from heliotrope.scan.pickle_state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
@@ -26,6 +26,9 @@ class Use:
     entry: Entry
     count: int = 0
     offsets: list[int] = field(default_factory=list)
+    pushed: int = 0
+    """How often it came onto the stack, by import or from the memo."""
+    calls: int = 0
     acted: bool = False
     """It was called, or its use has been noted in another way."""
 
@@ -74,6 +77,7 @@ class Judge:
             number = self._new(module, name)
         use = self._uses[number]
         use.count += 1
+        use.pushed += 1
         if len(use.offsets) < self._limits.max_locations:
             use.offsets.append(offset)
         if use.entry.kind == "dotted":
@@ -118,7 +122,7 @@ class Judge:
         self.calls += 1
         if kind == op.GLOBAL:
             return self._called_global(machine, callee >> op.KIND_BITS, arguments, use, offset)
-        if kind in (op.RESULT, op.INSTANCE):
+        if kind in _OBJECTS:
             name = self._uses[callee >> op.KIND_BITS].full_name
             self._note("pickle-computed-call", f"calls what {name} returned", offset, key=name)
         elif kind in (op.PERSISTENT, op.UNRESOLVED):
@@ -131,6 +135,7 @@ class Judge:
         target = self._uses[number]
         entry = target.entry
         target.acted = True
+        target.calls += 1
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
         if entry.kind == "dangerous":
@@ -164,10 +169,23 @@ class Judge:
     def built(self, machine: State, target: int, state: int, *, offset: int) -> int:
         items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else [state]
         self._changed(target, "build", "sets the state of", offset, items)
-        return target
+        if target & op.KIND_MASK == op.USED:
+            name = self._uses[target >> op.KIND_BITS].full_name
+            message = f"sets the state of {name} again, which runs what was set before"
+            self._note("pickle-unknown-state", message, offset, key=f"{name} again")
+        return self.recalled(target)
 
-    def filled(self, target: int, *, offset: int) -> None:
-        self._changed(target, "items", "puts items into", offset, None)
+    def filled(self, target: int, *, use: str, offset: int) -> None:
+        if use == "append" and target & op.KIND_MASK == op.USED:
+            use = "append later"  # its method may have been replaced by its state
+        self._changed(target, use, "puts items into", offset, None)
+
+    def recalled(self, tag: int) -> int:
+        """A tag that comes from the memo or is doubled."""
+        kind, number = tag & op.KIND_MASK, tag >> op.KIND_BITS
+        if kind == op.GLOBAL:
+            self._uses[number].pushed += 1
+        return number << op.KIND_BITS | op.USED if kind in _OBJECTS else tag
 
     def _changed(self, target: int, use: str, verb: str, offset: int, items: list[int] | None) -> None:
         kind = target & op.KIND_MASK
@@ -180,7 +198,7 @@ class Judge:
             self._note("pickle-object-overwrite", f"{verb} something that cannot be resolved", offset)
         elif kind == op.PERSISTENT:
             self._note("pickle-unknown-state", f"{verb} an object outside the file", offset)
-        elif kind in (op.RESULT, op.INSTANCE):
+        elif kind in _OBJECTS:
             changed = self._uses[target >> op.KIND_BITS]
             self._check_items(items, offset, changed)
             if changed.entry.shape == "inline-array":
@@ -228,6 +246,9 @@ class Judge:
     def _note_references(self) -> None:
         """What was imported and nothing else."""
         for use in self._uses:
+            if use.entry.shape in CONDITIONS and use.pushed > use.calls:
+                message = f"refers to {use.full_name} without calling it, so how it will be called is unknown"
+                self._note("pickle-unknown-state", message, use.offsets[0], use)
             if use.acted or use.entry.kind in ("allowed", "dotted"):
                 continue
             rule, message = _REFERENCES[use.entry.kind]
@@ -267,4 +288,5 @@ _REFERENCES = {
     "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
     "framework": ("pickle-framework-code", "refers to {name}, code of a known framework"),
 }
+_OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
 _DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})

@@ -107,7 +107,8 @@ class Machine(Handlers):
                 elif code in (0x65, 0x75):  # APPENDS, SETITEMS
                     del stack[marks.pop() :]
                     if stack[-1] & 15 not in (7, 8):
-                        self._observer.filled(stack[-1], offset=self._base + i)
+                        use = "append" if code == 0x65 else "items"
+                        self._observer.filled(stack[-1], use=use, offset=self._base + i)
                     i += 1
                 elif 0x85 <= code <= 0x87:  # TUPLE1, TUPLE2, TUPLE3
                     size = code - 0x84

@@ -20,6 +20,7 @@ __all__ = [
     "STR",
     "TUPLE",
     "UNRESOLVED",
+    "USED",
 ]
 
 OPAQUE: Final = 0
@@ -43,6 +44,9 @@ PERSISTENT: Final = 10
 """What the loading program makes of a persistent id."""
 UNRESOLVED: Final = 11
 """The result of a computed import, a computed call or an extension code."""
+
+USED: Final = 12
+"""An INSTANCE or RESULT that was put aside or given its state: setting its state once more may run what the first one set."""
 
 KIND_BITS: Final = 4
 KIND_MASK: Final = 15

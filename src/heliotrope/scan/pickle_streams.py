@@ -174,7 +174,9 @@ def _has_header(source: Source, offset: int) -> bool:
 def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
     for offset, length in judge.nested:
         name = f"bytes at {context.base + offset}"
-        context.nested(SliceSource(source, offset, length), name, context.inside(name))
+        inside = context.inside(name)
+        if context.nested(SliceSource(source, offset, length), name, inside) is None:
+            context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
 
 
 def _search(source: Source, context: Context, walk: _Walk) -> None:

@@ -22,7 +22,8 @@ class Entry:
 
     kind: Kind
     uses: frozenset[str] = frozenset()
-    """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), build (BUILD), items (SETITEMS, APPENDS). None: reference."""
+    """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), build (BUILD), items (SETITEM),
+    append (APPEND). None: reference."""
     shape: str = ""
     """A condition on the arguments of a call."""
     code: bool = False

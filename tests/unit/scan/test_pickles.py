@@ -262,6 +262,51 @@ def test_arguments_decide_where_the_policy_asks_for_them(tmp_path: Path) -> None
     assert scan_bytes(tmp_path, b"\x80\x02" + late).verdict == "suspicious"
 
 
+NAMESPACE = glob("argparse", "Namespace") + b")\x81"
+LOAD_BYTES = glob("torch.storage", "_load_from_bytes")
+STATE = b"}" + text("__setstate__") + glob("numpy", "unlisted_function") + b"sb"
+INDIRECT = {
+    "state set twice runs an own __setstate__": NAMESPACE + STATE + text("x") + b"b",
+    "the same, from the memo": NAMESPACE + b"q\x00" + STATE + b"0h\x00" + text("x") + b"b",
+    "the same, doubled": NAMESPACE
+    + b"2"
+    + STATE
+    + b"0"
+    + text("x")
+    + b"b0"
+    + NAMESPACE
+    + STATE
+    + b"2"
+    + text("x")
+    + b"b",
+    "an own append": call(glob("collections", "OrderedDict")) + b"}" + text("append") + glob("numpy", "f") + b"sbNa",
+    "a replaced append": call(glob("collections", "deque")) + b"}" + text("append") + glob("numpy", "f") + b"sbNa",
+    "an own add": call(glob("collections", "OrderedDict")) + b"}" + text("add") + glob("numpy", "f") + b"sb(N\x90",
+    "a loader as constructor": call(glob("numpy.random._pickle", "__generator_ctor"), b"C\x01.", LOAD_BYTES),
+    "a function as constructor": call(glob("numpy.random._pickle", "__generator_ctor"), text("x"), glob("numpy", "f")),
+    "a loader bound": call(glob("functools", "partial"), LOAD_BYTES, b"C\x01."),
+    "a loader put into a bound function": (
+        call(glob("functools", "partial"), glob("builtins", "abs")) + b"(" + LOAD_BYTES + b")}NtbN0"
+    ),
+    "a loader put away": b"}" + text("k") + LOAD_BYTES + b"s",
+    "a loader called once and put away": (
+        LOAD_BYTES + b"q\x00" + b"C\x04\x80\x02N.\x85R0" + b"}" + text("k") + b"h\x00s"
+    ),
+    "a factory": call(glob("collections", "defaultdict"), glob("numpy", "f")),
+    "a constructor of another class": call(
+        glob("copyreg", "_reconstructor"), glob("argparse", "Namespace"), glob("subprocess", "Popen"), text("true")
+    ),
+    "a rebuilt type that calls": call(glob("torch._tensor", "_rebuild_from_type_v2"), LOAD_BYTES, b"N", b")", b"N"),
+    "three-argument type": call(glob("builtins", "type"), text("x"), b")", b"}"),
+}
+
+
+@pytest.mark.parametrize("trick", INDIRECT)
+def test_known_objects_do_not_lead_to_unknown_calls(trick: str, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, PROTO4 + INDIRECT[trick] + b".")
+    assert report.verdict in ("malicious", "suspicious")
+
+
 def test_tensors_stored_as_bytes_are_inspected_as_files(tmp_path: Path) -> None:
     for inner, verdict in ((b"\x80\x02].", "clean"), (b"\x80\x02" + SYSTEM + b".", "malicious")):
         stored = b"C" + bytes([len(inner)]) + inner
