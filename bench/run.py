@@ -20,7 +20,13 @@ def section(part: str) -> str:
     lines = [f"## {part}", "", "| what | measured | target |", "|---|---|---|"]
     for row in rows:
         value = row["value"]
-        shown = f"{value:,.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:,.0f}" if isinstance(value, float) else value
+        shown = (
+            f"{value:,.3g}"
+            if isinstance(value, float) and abs(value) < 100
+            else f"{value:,.0f}"
+            if isinstance(value, float)
+            else value
+        )
         lines.append(f"| {row['name']} | {shown} {row['unit']} | {row.get('target') or ''} |")
         print(f"{part}: {row['name']}: {shown} {row['unit']} (target {row.get('target')})", flush=True)
     lines += ["", f"Measured on {datetime.now(UTC):%Y-%m-%d} in {time.perf_counter() - began:.0f} s of wall time.", ""]

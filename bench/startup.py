@@ -49,7 +49,12 @@ def main() -> list[dict[str, object]]:
         small.write_bytes(pickle.dumps({"weights": [0.1, 0.2], "epoch": 3}))
         return [
             {"name": "helio --help", "value": cpu_seconds([helio, "--help"]), "unit": "CPU s", "target": "≤ 0.2"},
-            {"name": "helio --version", "value": cpu_seconds([helio, "--version"]), "unit": "CPU s", "target": "≤ 0.15"},
+            {
+                "name": "helio --version",
+                "value": cpu_seconds([helio, "--version"]),
+                "unit": "CPU s",
+                "target": "≤ 0.15",
+            },
             {
                 "name": "helio scan, one small file",
                 "value": cpu_seconds([helio, "scan", str(small)], cwd=folder),

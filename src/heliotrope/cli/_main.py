@@ -16,7 +16,10 @@ __all__ = ["COMMANDS", "main", "root"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "assess": ("heliotrope.cli.assess", "Inspect, test and decide: the main job."),
-    "scan": ("heliotrope.cli.scan", "Inspect model files and folders without loading, importing or executing anything."),
+    "scan": (
+        "heliotrope.cli.scan",
+        "Inspect model files and folders without loading, importing or executing anything.",
+    ),
     "init": ("heliotrope.cli.init", "Write heliotrope.yaml from what is found in a repository."),
     "demo": ("heliotrope.cli.demo", "Build and assess the examples."),
     "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),
