@@ -64,7 +64,7 @@ def _small(path: Path) -> None:
 
 
 def _heavy_pickle(path: Path) -> None:
-    """About 11.7 million opcodes: rows of a cache, with memo entries and strings that repeat."""
+    """14 million opcodes: rows of a cache, with memo entries and strings that repeat."""
     rows = [{f"k{i}": (i, i * 0.5, f"v{i % 1000}"), "l": [1, 2, 3, i, i / 3]} for i in range(640_000)]
     with path.open("wb") as file:
         pickle.dump(rows, file, 4)
@@ -103,7 +103,7 @@ def _many(path: Path) -> None:
 
 _CASES = (
     ("one small file", _small, 0.4, 60),
-    ("a pickle of 11.7 million opcodes", _heavy_pickle, 10, 150),
+    ("a pickle of 14 million opcodes", _heavy_pickle, 10, 150),
     ("a torch archive of 200 MB", _torch_zip, 0.4, 60),
     ("a safetensors file of 200 MB", _safetensors, 0.4, 60),
     ("500 small files", _many, 0.5, 60),

@@ -13,13 +13,13 @@ class ScanLimits:
 
     max_opcodes: int = 16_000_000
     """Pickle opcodes in all streams of a file: some seconds of work. Weights are raw bytes, so models have under 100,000."""
-    max_stack: int = 1_500_000
+    max_stack: int = 1_000_000
     """Entries of the pickle machine's stack, at up to 40 bytes each. Picklers batch by 1,000; only a huge tuple needs more."""
-    max_memo: int = 8_000_000
+    max_memo: int = 6_000_000
     """Entries of the pickle machine's memo, at 8 bytes each."""
     max_sparse_memo: int = 200_000
     """Memo entries written out of order, which no pickler does, at about 150 bytes each."""
-    max_globals: int = 20_000
+    max_globals: int = 5_000
     """Different imports of one stream. A full model of a large library has some hundred."""
     max_name: int = 1_000
     """Characters of an imported name. Longer ones are no Python names."""
@@ -39,8 +39,8 @@ class ScanLimits:
     """A member may exceed the ratio up to here: a small bomb harms nobody."""
     max_depth: int = 4
     """Files within files: zip in zip, pickle in npy in npz, tensors stored as bytes in a pickle."""
-    max_safetensors_header: int = 8 * MIB
-    """Its JSON takes up to twenty times the space when parsed. 60,000 tensors fit; the format's own limit is 100 MB."""
+    max_safetensors_header: int = 6 * MIB
+    """Its JSON takes up to thirty times the space when parsed. 45,000 tensors fit; the format's own limit is 100 MB."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500

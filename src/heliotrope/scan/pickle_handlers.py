@@ -145,12 +145,16 @@ class Handlers(State):
         return after
 
     def _import(self, module: bytes, name: bytes, index: int) -> int:
+        names = self._name(module), self._name(name)
+        return self._observer.imported(*names, protocol=self._protocol, offset=self._at(index))
+
+    def _name(self, line: bytes) -> str:
+        """The name in a line, cut where it is longer than any name; what is no UTF-8 then matters no more."""
         limit = self._limits.max_name
         try:
-            names = module[: limit + 1].decode("utf-8"), name[: limit + 1].decode("utf-8")
+            return line[: 4 * limit].decode("utf-8", "strict" if len(line) <= 4 * limit else "replace")[:limit]
         except UnicodeDecodeError:
             raise BrokenStreamError("the name of an import is no UTF-8") from None
-        return self._observer.imported(*names, protocol=self._protocol, offset=self._at(index))
 
     def op_stack_global(self, index: int) -> int:
         name, module = self.text(self._stack.pop()), self.text(self._stack.pop())

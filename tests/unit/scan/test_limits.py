@@ -89,10 +89,18 @@ CASES = {
     "many globals": lambda path: path.write_bytes(
         b"\x80\x04](" + b"".join(b"cacme\nthing%d\n" % number for number in range(100_000)) + b"e."
     ),
+    "everything at once": lambda path: path.write_bytes(
+        b"\x80\x04N"
+        + b"".join(b"c%s%d\n%s\n0" % ("\U0001f600".encode() * 990, number, b"y" * 990) for number in range(4_900))
+        + b"X\0\0\0\0\x94" * 990_000
+        + b"\x94" * 4_900_000
+        + b"(" * 990_000
+        + b"."
+    ),
     "huge length": lambda path: path.write_bytes(b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x."),
     "long line": lambda path: path.write_bytes(b"\x80\x04V" + b"x" * 50_000_000),
     "nested JSON": lambda path: path.write_bytes(safetensors('{"a":' + "[" * 4_000_000, b"")),
-    "wide JSON": lambda path: path.write_bytes(safetensors('{"a":[' + "{}," * 2_600_000 + "{}]}", b"")),
+    "wide JSON": lambda path: path.write_bytes(safetensors('{"a":[' + "{}," * 2_000_000 + "{}]}", b"")),
     "long header": lambda path: path.write_bytes(safetensors("{" + " " * 9_000_000 + "}", b"")),
 }
 

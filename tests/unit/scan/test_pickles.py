@@ -194,6 +194,13 @@ def test_writing_to_a_module_class_or_function_is_malicious(change: bytes, tmp_p
     assert "pickle-object-overwrite" in rules(report)
 
 
+def test_an_endless_name_does_not_hide_what_follows(tmp_path: Path) -> None:
+    for name in ("\U0001f600" * 5000, "x" * 100_000):
+        report = scan_bytes(tmp_path, PROTO4 + glob(name, name) + b"0" + SYSTEM + b".")
+        assert report.verdict == "malicious"
+        assert report.incomplete == ()
+
+
 @pytest.mark.parametrize("defect", [b"", b"\xff", b"R", b"h\x63", b"\x80\x09", b"I12x\n", b"cno newline"])
 def test_a_stream_that_breaks_after_the_payload_is_malicious_and_incomplete(defect: bytes, tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, b"\x80\x02" + SYSTEM + b"0" + defect)
