@@ -2,7 +2,7 @@
 
 import unicodedata
 
-__all__ = ["printable", "shorten"]
+__all__ = ["counted", "printable", "shorten"]
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, format characters (bidi overrides, zero-width), surrogates, private use, unassigned, separators."""
@@ -25,3 +25,8 @@ def shorten(text: str, width: int) -> str:
         return text
     head = max((width - 1) // 3, 1)
     return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun, as in "1 file" and "2 files"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -9,7 +9,7 @@ from heliotrope.core.findings import at_least
 from heliotrope.core.predicates.scan import SCAN_PREDICATE, FileReport, ScanPredicate
 from heliotrope.core.records import Sha256
 from heliotrope.core.subjects import Subject
-from heliotrope.core.text import printable, shorten
+from heliotrope.core.text import counted, printable, shorten
 from heliotrope.gate.interface import Facts
 from heliotrope.gate.policy import (
     CheckRequirement,
@@ -55,7 +55,7 @@ def hold_examined(requirement: ExaminedRequirement, facts: Facts) -> Held:
     scanned = _scanned(facts)
     judged = [report for _, reports in scanned for report in reports]
     wanted = f"at least {requirement.at_least} model file or configured model"
-    actual = f"{len(judged)} judged files, {models} configured models"
+    actual = f"{counted(len(judged), 'judged file')}, {counted(models, 'configured model')}"
     state: RuleState = "pass" if len(judged) + models >= requirement.at_least else "unknown"
     reason = "" if state == "pass" else "nothing here was judged, so nothing can be allowed"
     return Held(state, wanted, actual, reason, (), tuple(entry for entry, _ in scanned))
@@ -97,13 +97,13 @@ def hold_files(requirement: FilesRequirement, facts: Facts, subject: Subject) ->
         reason = run.reason if run else why_absent("scan.files")
         return Held("unknown", wanted, "no inspection", reason, run.needs if run else ())
     reports = [report for _, found in scanned for report in found]
-    counted = [report for report in reports if not _all_known(report, facts.known_fingerprints)]
-    bad = [report for report in counted if report.verdict not in requirement.accept]
+    fresh = [report for report in reports if not _all_known(report, facts.known_fingerprints)]
+    bad = [report for report in fresh if report.verdict not in requirement.accept]
     proven = [report for report in bad if report.verdict in ("malicious", "suspicious")]
-    known = len(reports) - len(counted)
+    known = len(reports) - len(fresh)
     note = f"{known} files whose findings the baseline knows are not counted" if known else ""
     if not bad:
-        return Held("pass", wanted, f"{len(reports)} files, none worse", note, (), evidence)
+        return Held("pass", wanted, f"{counted(len(reports), 'file')}, none worse", note, (), evidence)
     state: RuleState = "fail" if proven else "unknown"
     return Held(state, wanted, _name_files(proven or bad), note, (), evidence)
 

@@ -16,6 +16,8 @@ _WIDTH, _HEIGHT = 600, 352
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 30, 62
 _MAX_POINTS = 200
 """More points than this are thinned: nobody sees them, and the page stays small."""
+_LABEL_SHARE = 0.15
+"""Height of a label beside the line, as a share of the chart."""
 
 
 def curve_points(evasion: EvasionPredicate) -> tuple[CurvePoint, ...]:
@@ -53,7 +55,8 @@ def accuracy_curve(evasion: EvasionPredicate, *, floor: float | None, key: str) 
         _band(points, scale),
     ]
     if floor is not None:
-        parts.append(_floor_line(floor, scale, above=points[-1].accuracy < floor))
+        close = 0 <= points[0].accuracy - floor < _LABEL_SHARE  # no room for a name between line and floor
+        parts.append(_floor_line(floor, scale, above=points[-1].accuracy < floor and not close))
     parts += [_line(points, scale), *(_dot(point, scale) for point in points), *_labels(points, scale, floor)]
     description = "; ".join(f"ε {number(point.eps)}: {share(point.accuracy)}" for point in points[:40])
     return Markup(

@@ -10,7 +10,7 @@ from heliotrope.core.outcomes import Inconclusive, Outcome, Passed
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject, subject_urn
-from heliotrope.core.text import printable
+from heliotrope.core.text import counted, printable
 from heliotrope.engine.files import LINK_LEAVES
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
@@ -89,7 +89,7 @@ def _outcome(predicate: InventoryPredicate, task: Task) -> Outcome:
         "tree" in task.inputs and task.inputs["tree"] not in seen
     ):  # a project of one file is identified by the file's digest
         return Inconclusive(reason="files changed while they were examined; run again when nothing writes to them")
-    return Passed(reason=f"{predicate.total_files} files, {predicate.total_bytes} bytes")
+    return Passed(reason=f"{counted(predicate.total_files, 'file')}, {counted(predicate.total_bytes, 'byte')}")
 
 
 def _findings(predicate: InventoryPredicate, subject: Subject) -> tuple[Finding, ...]:
