@@ -29,7 +29,7 @@ from heliotrope.scan.policy import policy_digest
 from heliotrope.scan.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.sources import BytesSource, FileSource
 
-__all__ = ["Target", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
+__all__ = ["Target", "list_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
 
 Progress = Callable[[float, float, str], None]
 """Called with bytes done, bytes in all, and the file that comes next."""
@@ -70,7 +70,7 @@ def scan_paths(
     found: list[Target | WalkProblem] = []
     for path in paths:
         if _is_folder(path):
-            found.extend(_listed(path, "" if str(path) == "." else f"{_text(path.as_posix()).rstrip('/')}/"))
+            found.extend(list_folder(path, "" if str(path) == "." else f"{_text(path.as_posix()).rstrip('/')}/"))
         else:
             found.append(Target(path, _text(str(path)), named=True, size=_size(path)))
     return scan_targets(found, limits=limits, progress=progress)
@@ -106,11 +106,7 @@ def predicate_of(document: ScanDocument) -> ScanPredicate:
 
 
 def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
-    """The files of a folder, their names in the result being the prefix and the path relative to the folder."""
-    return _listed(root, prefix)
-
-
-def _listed(root: Path, prefix: str) -> Iterator[Target | WalkProblem]:
+    """The files of a folder; their names in the result are the prefix and the path relative to the folder."""
     try:
         for item in walk(root):
             if isinstance(item, WalkedFile):
