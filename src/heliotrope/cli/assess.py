@@ -30,7 +30,7 @@ class _Sample(click.ParamType[Any]):
 
 
 @click.command(name="assess")
-@click.argument("path", type=click.Path(path_type=Path), default=Path())
+@click.argument("path", type=click.Path(path_type=Path, readable=False), default=Path())
 @click.option("--allow-code", is_flag=True, help="Let the project's own code run, in a worker process.")
 @click.option("--suite", type=click.Choice(["quick", "standard", "deep"]), help="How much to test.")
 @click.option("--only", multiple=True, metavar="CHECK", help="Run these checks only (may be repeated; wildcards).")

@@ -21,7 +21,7 @@ _EXIT_CODES: dict[ScanVerdict, ExitCode] = {
 
 
 @click.command(name="scan")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @global_options
 @click.pass_context
 def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
