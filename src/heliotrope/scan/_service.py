@@ -23,10 +23,10 @@ from heliotrope.core.text import printable
 from heliotrope.engine.files import WalkedFile, WalkProblem, open_regular, walk
 from heliotrope.scan.collector import Collector
 from heliotrope.scan.dispatch import analyse, analyse_nested
+from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.interface import Context, Recognised, Source
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.policy import policy_digest
-from heliotrope.scan.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.sources import BytesSource, FileSource
 
 __all__ = ["Target", "list_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]

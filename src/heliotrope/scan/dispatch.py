@@ -1,12 +1,12 @@
 """Runs every analyser whose loader would take the bytes. The content decides; the name is a hint."""
 
-from heliotrope.scan.data_files import IdxAnalyser
+from heliotrope.scan.formats.data_files import IdxAnalyser
+from heliotrope.scan.formats.numpy_files import NumpyAnalyser
+from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
+from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
+from heliotrope.scan.formats.zip_files import ZipAnalyser
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
-from heliotrope.scan.numpy_files import NumpyAnalyser
-from heliotrope.scan.pickle_streams import PickleAnalyser, credible_pickle
-from heliotrope.scan.recognised import EXPECTED_FORMATS, is_tar, recognise
-from heliotrope.scan.safetensors_files import SafetensorsAnalyser
-from heliotrope.scan.zip_files import ZipAnalyser
+from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
 
 __all__ = ["ANALYSERS", "analyse", "analyse_nested"]
 

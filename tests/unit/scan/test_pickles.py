@@ -12,8 +12,8 @@ from tests.unit.scan.assembler import SYSTEM, call, glob, obj, rules, scan_bytes
 
 from heliotrope.scan.interface import Context
 from heliotrope.scan.limits import Budget, ScanLimits
-from heliotrope.scan.pickle_judge import Judge
-from heliotrope.scan.pickle_machine import Machine
+from heliotrope.scan.pickles.judge import Judge
+from heliotrope.scan.pickles.machine import Machine
 from heliotrope.scan.policy import shipped_policy
 from heliotrope.scan.sources import BytesSource
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
-from heliotrope.scan import pickle_opcodes as op
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
-from heliotrope.scan.pickle_arguments import CONDITIONS, misuse
-from heliotrope.scan.pickle_state import BrokenStreamError, State
+from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles.arguments import CONDITIONS, misuse
+from heliotrope.scan.pickles.state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
 __all__ = ["Judge", "Use"]

@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 from heliotrope.scan.interface import Context, Recognised, Source
-from heliotrope.scan.pickle_streams import analyse_streams, search_pickles
+from heliotrope.scan.pickles.streams import analyse_streams, search_pickles
 
 __all__ = ["NumpyAnalyser"]
 

@@ -4,10 +4,10 @@ import codecs
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from heliotrope.scan import pickle_opcodes as op
 from heliotrope.scan.interface import Source
 from heliotrope.scan.limits import Budget, ScanLimits
-from heliotrope.scan.pickle_memo import Memo
+from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles.memo import Memo
 from heliotrope.scan.sources import find_byte
 
 __all__ = ["BYTES_WIDTH", "COUNTED_TEXT", "BrokenStreamError", "Observer", "State", "StreamEnd"]

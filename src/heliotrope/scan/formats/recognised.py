@@ -5,7 +5,7 @@ import lzma
 import zlib
 
 from heliotrope.scan.interface import Recognised, Source
-from heliotrope.scan.pickle_opcodes import STARTS
+from heliotrope.scan.pickles.opcodes import STARTS
 
 __all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "is_tar", "recognise"]
 

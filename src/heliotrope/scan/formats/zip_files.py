@@ -5,10 +5,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable
-from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
-from heliotrope.scan.pickle_streams import credible_pickle
-from heliotrope.scan.sources import InflatingSource, SliceSource
-from heliotrope.scan.zip_directory import (
+from heliotrope.scan.formats.zip_directory import (
     Directory,
     LocalHeader,
     Member,
@@ -18,6 +15,9 @@ from heliotrope.scan.zip_directory import (
     local_header,
     read_directory,
 )
+from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
+from heliotrope.scan.pickles.streams import credible_pickle
+from heliotrope.scan.sources import InflatingSource, SliceSource
 
 __all__ = ["ZipAnalyser"]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from heliotrope.scan import pickle_opcodes as op
-from heliotrope.scan.pickle_state import State
+from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles.state import State
 from heliotrope.scan.policy import Entry
 
 __all__ = ["CONDITIONS", "misuse"]

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from heliotrope.scan import pickle_opcodes as op
-from heliotrope.scan.pickle_state import BYTES_WIDTH, COUNTED_TEXT, BrokenStreamError, State
+from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, BrokenStreamError, State
 
 __all__ = ["HANDLERS", "Handlers"]
 

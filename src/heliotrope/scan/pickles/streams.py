@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from heliotrope.scan.interface import Context, Recognised, Source, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
-from heliotrope.scan.pickle_judge import Judge
-from heliotrope.scan.pickle_machine import Machine
-from heliotrope.scan.pickle_opcodes import STARTS
-from heliotrope.scan.pickle_state import StreamEnd
+from heliotrope.scan.pickles.judge import Judge
+from heliotrope.scan.pickles.machine import Machine
+from heliotrope.scan.pickles.opcodes import STARTS
+from heliotrope.scan.pickles.state import StreamEnd
 from heliotrope.scan.policy import shipped_policy
 from heliotrope.scan.sources import SliceSource
 

@@ -1,6 +1,6 @@
 """The pickle machine, run on tags instead of objects: it keeps stack, marks and memo exactly, and loads nothing.
 
-A tag is an integer: the kind in the low four bits, a payload above (see pickle_opcodes). Text is a tag that holds the offset
+A tag is an integer: the kind in the low four bits, a payload above (see opcodes). Text is a tag that holds the offset
 of its opcode and is read only when it names an import, so the memo of a large file stays small. Where the real unpickler
 would stop with an error that cannot be told from tags alone, this one goes on: it may see more than a loader, never less.
 """
@@ -8,11 +8,11 @@ would stop with an error that cannot be told from tags alone, this one goes on: 
 from collections.abc import Callable
 from typing import Final
 
-from heliotrope.scan import pickle_opcodes as op
 from heliotrope.scan.interface import LimitReachedError, Source, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
-from heliotrope.scan.pickle_handlers import HANDLERS, Handlers
-from heliotrope.scan.pickle_state import BrokenStreamError, Observer, StreamEnd
+from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles.handlers import HANDLERS, Handlers
+from heliotrope.scan.pickles.state import BrokenStreamError, Observer, StreamEnd
 
 __all__ = ["Machine"]
 
