@@ -1,15 +1,18 @@
 """The root command, and the one place where errors become exit codes."""
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
 
 import click
 
 from heliotrope import __version__
-from heliotrope.cli._settings import Settings, global_options
-from heliotrope.core.errors import ExitCode, HeliotropeError
+from heliotrope.cli._settings import Settings, flush_result, global_options
+from heliotrope.core.errors import ExitCode, HeliotropeError, UsageError
 from heliotrope.core.text import printable
 
 __all__ = ["COMMANDS", "main", "root"]
@@ -66,14 +69,19 @@ def root(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
     settings = Settings()
+    _complete_streams()
     try:
+        _require_folder()
         code = root.main(
             args=list(arguments) if arguments is not None else None,
             prog_name="helio",
             standalone_mode=False,
             obj=settings,
         )
-        sys.stdout.flush()
+        flush_result()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(ExitCode.USAGE)
     except click.ClickException as error:
         _say_usage(error)
         sys.exit(ExitCode.USAGE)
@@ -81,12 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say("cancelled", "stopped before it was finished", "")
         sys.exit(ExitCode.INCONCLUSIVE)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to say
+        _silence(sys.stdout)  # the reader went away: nothing to say
         sys.exit(ExitCode.INCONCLUSIVE)
     except HeliotropeError as error:
         if settings.debug:
             raise
         _say(error.code, error.message, error.hint)
+        _silence(sys.stdout)
         sys.exit(error.exit_code)
     except Exception as error:
         if settings.debug:
@@ -100,11 +109,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _complete_streams() -> None:
+    """A stream that was closed before we began is None in Python, and its number would go to the next file opened."""
+    with contextlib.suppress(OSError):
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _require_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the current folder cannot be used: {error.strerror}", hint="it may have been removed: change to another one"
+        ) from None
+
+
+def _silence(stream: TextIO) -> None:
+    """What is still held back for a stream that cannot take it must not fail once more when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
 def _say(code: str, message: str, hint: str) -> None:
     lines = [f"error[{code}]: {_safe(message)}"]
     if hint:
         lines.append(f"  hint: {_safe(hint)}")
-    click.echo("\n".join(lines), err=True)
+    try:
+        click.echo("\n".join(lines), err=True)
+    except OSError:
+        _silence(sys.stderr)  # nobody can be told; the exit code still says it
 
 
 def _safe(text: str) -> str:

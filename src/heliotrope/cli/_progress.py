@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
-from heliotrope.cli._settings import Settings
+from heliotrope.cli._settings import Settings, remark
 from heliotrope.core.text import printable
 from heliotrope.engine.runner import Recorded
 from heliotrope.lifecycle.assessing import Observer
@@ -38,7 +36,7 @@ def observer_for(settings: Settings) -> Iterator[Observer]:
 
 def _say_plan(runs: Sequence[PlannedRun], seconds: float) -> None:
     going = [run for run in runs if run.preset is None and not run.planned.missing]
-    click.echo(f"{len(going)} of {len(runs)} checks to run, about {_duration(seconds)}", err=True)
+    remark(f"{len(going)} of {len(runs)} checks to run, about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:
@@ -67,12 +65,12 @@ class _LineObserver(Observer):
         self._told = now
         share = min(done / total, 1.0)
         left = f", about {_duration((now - self._began) * (1 - share) / share)} left" if share > 0 else ""
-        click.echo(f"{self._name}: {share:.0%}{left}", err=True)
+        remark(f"{self._name}: {share:.0%}{left}")
 
     def finished(self, recorded: Recorded) -> None:
         took = time.monotonic() - self._began
         if took > _PATIENCE_SECONDS and self._name:
-            click.echo(f"{self._name}: {recorded.run.outcome.state} after {_duration(took)}", err=True)
+            remark(f"{self._name}: {recorded.run.outcome.state} after {_duration(took)}")
         self._name = ""
 
 

@@ -1,17 +1,19 @@
 """Options that every command takes, before or after its name, and how results reach the person."""
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from heliotrope.core.errors import UsageError
+from heliotrope.core.errors import ExitCode, HeliotropeError, UsageError
 from heliotrope.core.text import printable
 
-__all__ = ["Settings", "global_options", "settings_of"]
+__all__ = ["Settings", "flush_result", "global_options", "remark", "settings_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +55,8 @@ class Settings:
         """The result, to standard output or to --output."""
         ended = text if text.endswith("\n") else text + "\n"
         if self.output is None:
-            sys.stdout.write(ended.encode("utf-8", "backslashreplace").decode("utf-8"))
+            with _result_reaches():
+                sys.stdout.write(ended.encode("utf-8", "backslashreplace").decode("utf-8"))
             return
         try:
             self.output.write_text(ended, "utf-8", errors="backslashreplace")
@@ -66,7 +69,39 @@ class Settings:
     def note(self, text: str) -> None:
         """A remark beside the result, on standard error."""
         if not self.quiet:
-            click.echo(text, err=True)
+            remark(text)
+
+
+class OutputClosedError(HeliotropeError):
+    """Standard output does not take the result."""
+
+    code = "output"
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+@contextmanager
+def _result_reaches() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader has seen enough
+    except OSError as error:
+        raise OutputClosedError(
+            f"the result cannot be written to standard output: {error.strerror}",
+            hint="make room, or write to a file with --output",
+        ) from None
+
+
+def flush_result() -> None:
+    """Have standard output take what it still holds back."""
+    with _result_reaches():
+        sys.stdout.flush()
+
+
+def remark(text: str) -> None:
+    """A line beside the result, on standard error. Losing it loses nothing of the result."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

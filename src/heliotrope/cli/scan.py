@@ -35,8 +35,10 @@ def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json", "sarif")
     for path in paths:
-        if not path.exists() and not path.is_symlink():
-            raise UsageError(f"{printable(str(path))}: no such file or folder")
+        if not os.path.lexists(path):
+            raise UsageError(
+                f"{printable(str(path))}: no such file or folder", hint="name a model file, or a folder that holds some"
+            )
     document = scan_paths(paths)
     settings.emit(_render(document, form, settings))
     _record(document, settings)

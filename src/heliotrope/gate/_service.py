@@ -75,7 +75,7 @@ def _result(rule: PolicyRule, subject: Subject, held: Held) -> RuleResult:
         state=held.state,
         reason=held.reason,
         needs=held.needs,
-        remediation=rule.remediation if held.state in ("fail", "unknown") else "",
+        remediation=rule.remediation if held.state == "fail" or (held.state == "unknown" and not held.needs) else "",
         evidence=held.evidence,
         metric=held.metric,
         lowest=held.lowest,

@@ -114,3 +114,10 @@ def test_no_module_is_longer_than_500_lines():
         if (count := len(path.read_text("utf-8").splitlines())) > 500
     }
     assert not long
+
+
+def test_no_command_at_all_shows_the_help_and_is_a_usage_error():
+    helio = Path(sys.executable).with_name("helio")
+    said = subprocess.run([helio], capture_output=True, text=True, check=False)
+    assert said.returncode == ExitCode.USAGE
+    assert said.stderr.startswith("Usage: helio")

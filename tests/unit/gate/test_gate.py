@@ -302,3 +302,13 @@ def test_a_misspelt_floor_is_an_error_and_not_a_floor_that_holds_nothing(tmp_pat
     with pytest.raises(ConfigError, match=r"gates\.floors\.robsut_accuracy") as caught:
         effective_policy(config=config, root=tmp_path, policy_file=None, fail_on=None)
     assert "robust_accuracy" in caught.value.hint
+
+
+def test_advice_to_improve_the_model_is_given_only_when_the_model_is_at_fault():
+    rules = {rule.rule: rule for rule in judge(good_facts(), floors={}).rules}
+    assert rules["robust-accuracy"].needs
+    assert rules["robust-accuracy"].remediation == ""
+    facts = good_facts()
+    weak = replace(facts.observed[1], measurement=measured("robust_accuracy", 0.1, 0.08, 0.12))
+    rules = {rule.rule: rule for rule in judge(replace(facts, observed=(facts.observed[0], weak))).rules}
+    assert "adversarially" in rules["robust-accuracy"].remediation
