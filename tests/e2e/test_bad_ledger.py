@@ -174,19 +174,33 @@ def test_killed_at_any_moment_the_next_run_goes_on(helio, project):
 def test_an_interrupt_records_the_rest_as_cancelled(helio, tmp_path, project):
     from tests.plugins import install_plugin
 
-    body = "@register('a.slow')\ndef slow(task, context):\n    time.sleep(60)\n"
+    started = tmp_path / "started"
+    body = (
+        f"@register('a.slow')\ndef slow(task, context):\n    open({str(started)!r}, 'w').close()\n    time.sleep(60)\n"
+    )
     env = {"PYTHONPATH": str(install_plugin(tmp_path / "plugins", "t_slow", body))}
     process = subprocess.Popen(
         [HELIO, "assess", str(project), "--format", "json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env},
-    )  # fmt: skip
-    time.sleep(3)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **env},
+        preexec_fn=_mind_interrupts,  # noqa: PLW1509 - it only sets a signal
+    )
+    until = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < until:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=50)
     assert "Traceback" not in err
     assert process.returncode == 3
     assert '"cancelled"' in out
     assert helio("ledger", "verify", project).code == 0
+
+
+def _mind_interrupts() -> None:
+    """A shell starts background jobs with interrupts ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_reader_that_goes_away_is_no_fault_of_ours(project):
