@@ -1,6 +1,7 @@
 """The root command, and the one place where errors become exit codes."""
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -58,12 +59,12 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="heliotrope", message="%(prog)s %(version)s")
 @global_options
-@click.pass_context
-def root(ctx: click.Context) -> None:
+def root() -> None:
     """Heliotrope secures machine-learning models: inspect, test, gate, defend.
 
     Start with: helio init, then helio assess. For a single file: helio scan FILE.
     """
+    _require_folder()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,7 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = Settings()
     _complete_streams()
     try:
-        _require_folder()
         code = root.main(
             args=list(arguments) if arguments is not None else None,
             prog_name="helio",
@@ -88,25 +88,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _say("cancelled", "stopped before it was finished", "")
         sys.exit(ExitCode.INCONCLUSIVE)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click ends with 1 for it, which is our word for a no
         _silence(sys.stdout)  # the reader went away: nothing to say
         sys.exit(ExitCode.INCONCLUSIVE)
     except HeliotropeError as error:
         if settings.debug:
             raise
         _say(error.code, error.message, error.hint)
-        _silence(sys.stdout)
+        _give_up_stdout()
         sys.exit(error.exit_code)
     except Exception as error:
         if settings.debug:
             raise
-        _say(
-            "internal",
-            f"{type(error).__name__}: {error}",
-            "this is a fault of Heliotrope; run again with --debug and report what it prints",
-        )
-        sys.exit(ExitCode.INTERNAL)
+        code = _say_unforeseen(error)
+        _give_up_stdout()
+        sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""What the machine lacks; more of it helps, a change of ours would not."""
+
+
+def _say_unforeseen(error: Exception) -> ExitCode:
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        where = f" ({error.filename})" if error.filename else ""
+        _say("system", f"the machine refused: {error.strerror}{where}", "make room, also for temporary files (TMPDIR)")
+        return ExitCode.INCONCLUSIVE
+    _say(
+        "internal",
+        f"{type(error).__name__}: {error}",
+        "this is a fault of Heliotrope; run again with --debug and report what it prints",
+    )
+    return ExitCode.INTERNAL
 
 
 def _complete_streams() -> None:
@@ -126,8 +140,17 @@ def _require_folder() -> None:
         Path.cwd()
     except OSError as error:
         raise UsageError(
-            f"the current folder cannot be used: {error.strerror}", hint="it may have been removed: change to another one"
+            f"the current folder cannot be used: {error.strerror}",
+            hint="it may have been removed: change to another one",
         ) from None
+
+
+def _give_up_stdout() -> None:
+    """What was said before the error still goes out, if anybody takes it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _silence(sys.stdout)
 
 
 def _silence(stream: TextIO) -> None:

@@ -1,11 +1,13 @@
 """`helio ledger verify`: whether anything recorded was changed, removed, reordered or added."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from heliotrope.cli._settings import global_options, settings_of
 from heliotrope.core.errors import UsageError
+from heliotrope.core.text import printable
 
 __all__ = ["command"]
 
@@ -27,29 +29,40 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
     Exit code 1 names the first record that was changed, deleted, reordered or inserted.
     """
     from heliotrope.core.records import canonical_bytes
+    from heliotrope.engine.files import is_folder, is_present
     from heliotrope.ledger import open_ledger
-    from heliotrope.ledger.interface import Head
+    from heliotrope.ledger.interface import Head, LedgerTampered
     from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
     wanted = Head.parse(head) if head else None
     base = path if path.name != STATE_NAME else path.parent
-    location = settings.ledger or str(base / STATE_NAME / LEDGER_NAME if base.is_dir() else base)
-    if settings.ledger is None and not Path(location).exists():
+    location = settings.ledger or str(base / STATE_NAME / LEDGER_NAME if is_folder(base) else base)
+    if settings.ledger is None and not is_present(Path(location)):
         raise UsageError(
-            f"{location}: there is no ledger here", hint="run helio assess first, or name one with --ledger"
+            f"{printable(location)}: there is no ledger here", hint="run helio assess first, or name one with --ledger"
         )
     with open_ledger(location) as ledger:
         known = wanted or ledger.remembered_head()
-        verified = ledger.verify(known)
-    if form == "json":
-        document = {
+        document: dict[str, Any] = {
             "schema": "heliotrope.ledger-verification/v1",
-            "records": verified.records,
-            "head": str(verified.head),
             "checked_against": str(known) if known else None,
         }
+        try:
+            verified = ledger.verify(known)
+        except LedgerTampered as found:
+            if form == "json":
+                wrong = {
+                    "problem": found.problem,
+                    "record": found.sequence,
+                    "id": found.record_id,
+                    "detail": found.message,
+                }
+                settings.emit(canonical_bytes({**document, "intact": False, "first_wrong": wrong}).decode())
+            raise
+    if form == "json":
+        document |= {"intact": True, "records": verified.records, "head": str(verified.head)}
         settings.emit(canonical_bytes(document).decode())
         return
     if wanted:

@@ -30,12 +30,13 @@ def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
     A file named here is judged whatever it is; inside a folder, only models, their data and their configuration are.
     Exit code: 1 suspicious or malicious, 3 not fully analysed or unsupported, 0 clean.
     """
+    from heliotrope.engine.files import is_present
     from heliotrope.scan import scan_paths
 
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json", "sarif")
     for path in paths:
-        if not os.path.lexists(path):
+        if not is_present(path):
             raise UsageError(
                 f"{printable(str(path))}: no such file or folder", hint="name a model file, or a folder that holds some"
             )
@@ -62,10 +63,11 @@ def _render(document: ScanDocument, form: str, settings: Settings) -> str:
 
 def _record(document: ScanDocument, settings: Settings) -> None:
     """Keep the result where there already is a ledger: named by --ledger, or of the project around us."""
+    from heliotrope.engine.files import is_folder
     from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 
     state = Path.cwd() / STATE_NAME
-    if settings.ledger is None and not (state / LEDGER_NAME).is_file():
+    if settings.ledger is None and not (is_folder(state) and (state / LEDGER_NAME).is_file()):
         return
     from heliotrope.lifecycle.scanning import record_scan
 

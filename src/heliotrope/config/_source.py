@@ -74,7 +74,7 @@ def _read(path: Path, shown: str) -> bytes:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
-            f"{shown}: no such file", hint="name the configuration with --config, or write one with helio init"
+            f"{shown}: no such file", hint="check the path; helio init writes a heliotrope.yaml"
         ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

@@ -144,7 +144,7 @@ class ChecksConfig(Record):
     """Ids of checks to leave out, as in evasion.pgd or evasion.*"""
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds of wall time for each check; default 1800."""
-    memory_limit: float | None = Field(default=None, gt=0)
+    memory_limit: float | None = Field(default=None, gt=0, le=1_000_000)
     """GiB of memory for each check's process; default 8."""
 
 
@@ -155,7 +155,7 @@ class GatesConfig(Record):
     """"default", or the path of a policy file."""
     floors: dict[str, float] = {}
     """Metric to lowest acceptable value, as in robust_accuracy: 0.8."""
-    maximum_age: Annotated[str, StringConstraints(pattern=r"^\d+[smhd]$")] = "7d"
+    maximum_age: Annotated[str, StringConstraints(pattern=r"^\d{1,9}[smhd]$")] = "7d"
     """Evidence older than this is not reused."""
 
 

@@ -32,6 +32,8 @@ __all__ = [
     "WalkedFile",
     "digest_inputs",
     "digest_tree",
+    "is_folder",
+    "is_present",
     "open_regular",
     "read_verified",
     "sha256_file",
@@ -93,6 +95,17 @@ class TreeDigest:
     problems: tuple[WalkProblem, ...]
     skipped: tuple[WalkSkipped, ...]
     digest: str
+
+
+def is_present(path: Path) -> bool:
+    """Whether anything lies at a path, be it a link to nothing; InputError when that cannot be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise InputError(_input_error(path, error).message, hint="check the path and its permissions") from None
+    return True
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
@@ -194,7 +207,7 @@ def digest_inputs(inputs: Mapping[str, Path]) -> dict[str, str]:
     digests = {}
     for name, path in inputs.items():
         try:
-            digests[name] = digest_tree(path).digest if _is_folder(path) else sha256_file(path).sha256
+            digests[name] = digest_tree(path).digest if is_folder(path) else sha256_file(path).sha256
         except InputError as error:
             raise InputError(f"{printable(name)}: {error.message}", hint=error.hint) from None
     return digests
@@ -207,7 +220,7 @@ def stat_inputs(inputs: Mapping[str, Path]) -> dict[str, str]:
 
 def _stat_token(path: Path) -> str:
     try:
-        if _is_folder(path):
+        if is_folder(path):
             return sha256_hex("\n".join(repr(found) for found in walk(path)).encode("utf-8", "surrogateescape"))
         status = path.stat()
     except (OSError, ValueError, InputError) as error:
@@ -215,7 +228,8 @@ def _stat_token(path: Path) -> str:
     return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; False as well when that cannot be told."""
     try:
         return path.is_dir()
     except (OSError, ValueError):

@@ -94,7 +94,7 @@ def assess(
     effective, source = effective_policy(
         config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
     )
-    selection = replace(options.selection, skip=(*options.selection.skip, *(config.checks.skip if config else ())))
+    selection = replace(options.selection, configured_skip=config.checks.skip if config else ())
     runs = [_with_code_input(run, target.project) for run in plan(target.project, selection)]
     with open_store(target.state, target.settings.ledger.value, clock) as store:
         previous = previous_assessment(store.ledger, target_key(target))

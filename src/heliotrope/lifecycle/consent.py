@@ -13,6 +13,7 @@ from pathlib import Path
 from heliotrope.core.errors import UsageError
 from heliotrope.core.ids import timestamp
 from heliotrope.core.records import content_id
+from heliotrope.core.text import printable
 from heliotrope.engine.files import sha256_file
 from heliotrope.engine.interface import Project
 from heliotrope.engine.runner import Consent
@@ -72,7 +73,8 @@ def marks() -> dict[str, dict[str, str]]:
         return {}
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path}: cannot be read: {error}", hint="remove the file and trust the projects again"
+            f"{printable(str(path))}: cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="remove the file and trust the projects again",
         ) from None
     if not isinstance(content, dict):
         raise UsageError(f"{path}: is no set of trust marks", hint="remove the file and trust the projects again")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from heliotrope.core.errors import HeliotropeError, UsageError
+from heliotrope.core.errors import ConfigError, HeliotropeError, UsageError
 from heliotrope.core.outcomes import Errored, Outcome, Skipped
 from heliotrope.core.records import Record
 from heliotrope.core.runs import Run
@@ -28,18 +28,22 @@ class Selection:
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    configured_skip: tuple[str, ...] = ()
+    """What checks.skip of heliotrope.yaml names."""
 
     def require_known(self, known: Sequence[str]) -> None:
-        """UsageError for a pattern that matches no check."""
-        for pattern in (*self.only, *self.skip):
-            if not any(fnmatchcase(name, pattern) for name in known):
-                raise UsageError(f"no check is called {pattern!r}", hint=f"known checks: {', '.join(known)}")
+        """UsageError for a pattern that matches no check, ConfigError where it stands in heliotrope.yaml."""
+        for where, patterns in (("--only", self.only), ("--skip", self.skip), ("checks.skip", self.configured_skip)):
+            for pattern in patterns:
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    kind = ConfigError if where == "checks.skip" else UsageError
+                    raise kind(f"{where}: no check is called {pattern!r}", hint=f"known checks: {', '.join(known)}")
 
     def excludes(self, check: str) -> str | None:
         """Why a check is left out, or None."""
         if self.only and not any(fnmatchcase(check, pattern) for pattern in self.only):
             return "not named by --only"
-        if any(fnmatchcase(check, pattern) for pattern in self.skip):
+        if any(fnmatchcase(check, pattern) for pattern in (*self.skip, *self.configured_skip)):
             return "left out by --skip or checks.skip"
         return None
 

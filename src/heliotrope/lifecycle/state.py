@@ -1,7 +1,7 @@
 """The local state of a project: its ledger, its blobs and its reports in .heliotrope, which keeps itself out of git."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def prepare_state(state: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"{printable(str(state))} cannot be written: {error.strerror}",
-            hint="make the folder writable, or use --ledger and --report-dir to write elsewhere",
+            hint="make room or make the folder writable, or use --ledger and --report-dir to write elsewhere",
         ) from None
 
 
@@ -79,6 +79,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, "utf-8", errors="backslashreplace")
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(
             f"{printable(str(path))} cannot be written: {error.strerror}",
             hint="make room or make the folder writable, or use --report-dir",
