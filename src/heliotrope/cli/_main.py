@@ -4,7 +4,9 @@ import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
     settings = Settings()
     _complete_streams()
+    _stop_in_order()
     try:
         code = root.main(
             args=list(arguments) if arguments is not None else None,
@@ -133,6 +136,13 @@ def _complete_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _stop_in_order() -> None:
+    """Being asked to end, as by a time limit of CI or a closed terminal, records what was cancelled, just as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(number, signal.default_int_handler)
 
 
 def _require_folder() -> None:

@@ -54,6 +54,10 @@ class HeliotropeError(Exception):
         """The message and, on a line of its own, the hint."""
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
+    def reason(self) -> str:
+        """Message and hint in one line, as the reason of an outcome."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(HeliotropeError):
     """The command line asks for something that cannot be."""

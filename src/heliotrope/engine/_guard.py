@@ -19,11 +19,11 @@ def guarded(function: CheckFunction, task: Task, context: RunContext) -> CheckRe
     except RunCancelledError:
         return CheckResult(outcome=Errored(kind="cancelled", reason="cancelled before it finished"))
     except MissingExtraError as error:
-        return CheckResult(outcome=Skipped(code="missing_extra", reason=error.diagnostics()))
+        return CheckResult(outcome=Skipped(code="missing_extra", reason=error.reason()))
     except InternalError as error:
-        return CheckResult(outcome=Errored(kind="exception", reason=error.diagnostics()))
+        return CheckResult(outcome=Errored(kind="exception", reason=error.reason()))
     except HeliotropeError as error:
-        return CheckResult(outcome=Inconclusive(reason=error.diagnostics()))
+        return CheckResult(outcome=Inconclusive(reason=error.reason()))
     except MemoryError:
         return CheckResult(outcome=Errored(kind="memory", reason="the check ran out of memory"))
     except SystemExit as error:

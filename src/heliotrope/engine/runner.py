@@ -70,7 +70,7 @@ class Runner:
             try:
                 inputs = digest_inputs(planned.inputs)
             except HeliotropeError as error:
-                obstacle = Inconclusive(reason=error.diagnostics())
+                obstacle = Inconclusive(reason=error.reason())
         task = Task(
             check=descriptor.id,
             subject=planned.subject,
