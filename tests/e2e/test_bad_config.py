@@ -20,6 +20,10 @@ CASES = {
     "two models of one name": (GOOD + "models: [{name: a}, {name: a}]\n", "'a'"),
     "control characters": (GOOD + 'modles: "\\x1b[31m"\n', "heliotrope.yaml:3"),
     "unknown floor": (GOOD + "gates: {floors: {robsut_accuracy: 0.9}}\n", "robust_accuracy"),
+    "age without end": (GOOD + "gates: {maximum_age: 99999999999999999999d}\n", "gates.maximum_age"),
+    "memory without end": (GOOD + "checks: {memory_limit: 1e308}\n", "checks.memory_limit"),
+    "unknown check": (GOOD + "checks: {skip: [no.such]}\n", "checks.skip"),
+    "a pack that never ends": (GOOD + "gates: {pack: /dev/zero}\n", "/dev/zero"),
     "missing pack": (GOOD + "gates: {pack: nowhere.yaml}\n", "nowhere.yaml"),
 }
 
