@@ -238,3 +238,12 @@ def test_a_folder_whose_name_is_no_text_is_refused_in_one_line(helio, tmp_path):
         assert "\x1b" not in said.err
         assert len(said.err.splitlines()) == 2
     assert helio("scan", folder).code == 0
+
+
+def test_a_terminal_of_another_alphabet_gets_the_result_too(helio, project, tmp_path):
+    (project / "schön.safetensors").write_bytes(CLEAN)
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert helio("assess", project, "-q", env=ascii_only).code == 0
+    assert "sch\\xf6n" in helio("scan", project, env=ascii_only).out
+    said = helio("scan", project, "--format", "json", env=ascii_only)
+    assert any("schön" in file["path"] for file in said.json()["files"])

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +56,8 @@ class Settings:
         """The result, to standard output or to --output."""
         ended = text if text.endswith("\n") else text + "\n"
         if self.output is None:
+            if self.format not in (None, "table") and isinstance(sys.stdout, TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # as JSON and the others are, whatever the terminal speaks
             with _result_reaches():
                 sys.stdout.write(ended.encode("utf-8", "backslashreplace").decode("utf-8"))
             return

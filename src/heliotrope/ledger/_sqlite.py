@@ -1,5 +1,6 @@
 """The SQLite adapter: all SQL that only SQLite understands."""
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,16 @@ from sqlalchemy.pool import QueuePool
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
-from heliotrope.ledger._sqlite_file import APPLICATION_ID, check_file, connect, create_file, explain, not_a_ledger
+from heliotrope.ledger._sqlite_file import (
+    APPLICATION_ID,
+    check_file,
+    connect,
+    create_file,
+    explain,
+    not_a_ledger,
+    publish,
+    remove,
+)
 from heliotrope.ledger._tables import SCHEMA_VERSION, meta, metadata
 
 __all__ = ["SqliteDatabase"]
@@ -37,11 +47,15 @@ _OBJECTS = (
 class SqliteDatabase:
     """A ledger's database file. Its methods raise LedgerError for whatever is wrong with it."""
 
-    def __init__(self, path: Path, *, timeout: float) -> None:
+    def __init__(self, path: Path, *, timeout: float, draft: Path | None = None) -> None:
+        """`draft` is where the file lies until it is published at `path`, which is what errors speak of."""
         self.path = path
         self._timeout = timeout
         self._engine = sa.create_engine(
-            "sqlite://", creator=lambda: connect(path, timeout), poolclass=QueuePool, pool_reset_on_return="rollback"
+            "sqlite://",
+            creator=lambda: connect(draft or path, timeout),
+            poolclass=QueuePool,
+            pool_reset_on_return="rollback",
         )
         sa.event.listen(self._engine, "begin", _begin)
 
@@ -53,8 +67,8 @@ class SqliteDatabase:
                     f"there is no ledger at {printable(str(self.path))}",
                     hint="`helio assess` begins one inside a project; check the path",
                 )
-            create_file(self.path)
-        if create:
+            self._begin(new_id)
+        elif create:
             self._create(new_id)
         with self.reading() as connection:
             ledger_id = self._identify(connection)
@@ -96,6 +110,22 @@ class SqliteDatabase:
     def close(self) -> None:
         """Give up all connections. The last one folds the write-ahead log into the file."""
         self._engine.dispose()
+
+    def _begin(self, new_id: Callable[[], str]) -> None:
+        """Lay a new ledger beside its place and put it there whole: a creator that is killed leaves no half of one."""
+        draft = self.path.with_name(f".ledger-{secrets.token_hex(8)}.new")
+        create_file(draft, named=self.path)
+        database = SqliteDatabase(self.path, timeout=self._timeout, draft=draft)
+        try:
+            database._create(new_id)
+            database._log_ahead()
+            database.close()
+            if not publish(draft, self.path):
+                create_file(self.path)
+                self._create(new_id)
+        finally:
+            database.close()
+            remove(draft)
 
     def _create(self, new_id: Callable[[], str]) -> None:
         """Lay the tables in one transaction, unless there is something already. A killed or rival creator does no harm."""

@@ -19,6 +19,8 @@ __all__ = [
     "explain",
     "identity",
     "not_a_ledger",
+    "publish",
+    "remove",
 ]
 
 APPLICATION_ID = 0x48454C49
@@ -59,22 +61,47 @@ def check_file(path: Path) -> bool:
     raise LedgerError(f"the ledger {shown} is {what}", hint=hint)
 
 
-def create_file(path: Path) -> None:
-    """An empty file that only this user can read, durable in its folder. Another process may have been first."""
+def create_file(path: Path, *, named: Path | None = None) -> None:
+    """An empty file that only this user can read, durable in its folder. Another process may have been first.
+
+    Errors speak of the ledger at `named`, when the file is a draft of it.
+    """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     except FileExistsError:
         check_file(path)
     except OSError as error:
         raise LedgerError(
-            f"the ledger {printable(str(path))} cannot be created: {error.strerror}",
+            f"the ledger {printable(str(named or path))} cannot be created: {error.strerror}",
             hint="check permissions and free space of the folder, or name another place with --ledger",
         ) from None
+
+
+def publish(draft: Path, path: Path) -> bool:
+    """Give a finished file its place unless somebody was first; False where the file system knows no second names."""
+    try:
+        path.hardlink_to(draft)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a draft with all that SQLite laid beside it."""
+    for suffix in ("", *SIDECARS):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def connect(path: Path, timeout: float, *, read_only: bool = False) -> sqlite3.Connection:

@@ -31,7 +31,7 @@ _GIT = (
 def require_own(path: Path) -> None:
     """Raise LedgerError unless this user created the ledger at that path and git does not track it.
 
-    A ledger that moved is still one's own; a copy beside the original is not, since the two would part ways.
+    An empty file is let through, for there is nothing in it to trust. A ledger that moved is still one's own; a copy beside the original is not, since the two would part ways.
     """
     shown = printable(str(path))
     if path.parent.is_symlink():
@@ -46,6 +46,8 @@ def require_own(path: Path) -> None:
         raise _foreign(f"the ledger {shown} belongs to another user (uid {owner})", shown)
     if _tracked_by_git(path):
         raise _foreign(f"the ledger {shown} is tracked by git: it came with the repository", shown)
+    if _is_blank(path):
+        return
     ledger_id = identity(path)
     known = _state.find(ledger_id)
     if known is None:
@@ -57,6 +59,11 @@ def require_own(path: Path) -> None:
         )
     if known.path != str(path.resolve()):
         _state.register(ledger_id, path.resolve())
+
+
+def _is_blank(path: Path) -> bool:
+    """An empty file with nothing beside it says nothing: whoever was to begin the ledger there did not get further."""
+    return path.lstat().st_size == 0 and not any(os.path.lexists(f"{path}{suffix}") for suffix in SIDECARS)
 
 
 def _foreign(message: str, shown: str) -> LedgerError:

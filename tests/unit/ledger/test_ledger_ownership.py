@@ -306,3 +306,12 @@ def test_an_older_head_does_not_replace_a_newer_one(path):
     with open_ledger(path) as ledger:
         _state.remember_head(ledger.id, str(Head(3, "0" * 64)), 3)
         assert ledger.remembered_head() == head
+
+
+def test_an_empty_file_holds_nothing_that_would_have_to_be_trusted(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.touch()
+    require_own(path)
+    (tmp_path / "ledger.db-journal").write_bytes(b"pages of somebody else")
+    with pytest.raises(LedgerError):
+        require_own(path)

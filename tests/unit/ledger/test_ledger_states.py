@@ -291,3 +291,56 @@ def test_two_creators_at_once(path):
     path.mkdir()
     with pytest.raises(LedgerError, match="is a folder"):
         create_file(path)
+
+
+BEGIN_AND_DIE = """
+    import os, sys
+    from pathlib import Path
+    from heliotrope.ledger import open_ledger
+
+    path, left = Path(sys.argv[1]), None
+
+    def count(event, arguments):
+        global left
+        if left is not None and event in ("open", "os.link", "os.remove", "sqlite3.connect"):
+            left -= 1
+            if left < 0:
+                os._exit(9)
+
+    open_ledger(path.with_name("warm.db"), create=True).close()
+    sys.addaudithook(count)
+    for allowed in range(100):
+        child = os.fork()
+        if child == 0:
+            left = allowed
+            open_ledger(path, create=True).close()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if path.exists():
+            with open_ledger(path) as ledger:
+                assert ledger.verify().records == 0
+        if status == 0:
+            break
+        path.unlink(missing_ok=True)
+    print(allowed, status)
+"""
+
+
+def test_whoever_is_killed_while_beginning_a_ledger_leaves_nothing_half_made(path):
+    """Each round stops the creator at a later call of the operating system that lays files."""
+    code = textwrap.dedent(BEGIN_AND_DIE)
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rounds, status = map(int, done.stdout.split())
+    assert status == 0
+    assert rounds > 5, "nothing was interrupted"
+
+
+def test_where_files_have_no_second_name_a_ledger_begins_in_its_place(path, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with open_ledger(path, create=True) as ledger:
+        assert ledger.verify().records == 0
+    assert sorted(item.name for item in path.parent.iterdir()) == ["ledger.db", "state"]

@@ -425,3 +425,14 @@ def test_verification_sees_one_state_while_others_append(path):
         for number in range(10):
             other.append([Entry("note", {"more": number})])
             assert ledger.verify().records == 101 + number
+
+
+def test_a_content_id_that_is_no_text_is_a_change_like_any_other(path):
+    fill(path)
+    with forging(path) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute(
+            "UPDATE events SET content_id = CAST(x'b5' || substr(content_id, 2) AS TEXT) WHERE sequence = 4"
+        )
+    with open_ledger(path) as ledger, pytest.raises(LedgerTampered, match=r"record 4 .* was changed"):
+        ledger.verify()
