@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from heliotrope.core.errors import HeliotropeError, InternalError
@@ -14,15 +15,19 @@ from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
 from heliotrope.engine.executors import Execution, ProgressFunction, run_inline, working_folder
 from heliotrope.engine.files import digest_inputs, stat_inputs
-from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
+from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry, Ledger
 
-__all__ = ["Consent", "Recorded", "Runner"]
+__all__ = ["Consent", "Recorded", "Runner", "consent_kind"]
 
 _NO_COST = Cost(wall_seconds=0.0, cpu_seconds=0.0)
+_WOULD: dict[ConsentKind, str] = {
+    "code": "it would run code of this project",
+    "network": "it would send data to a host that this project names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,9 @@ class Runner:
         if obstacle is not None:
             execution = Execution(CheckResult(outcome=obstacle), _NO_COST)
             return self._record(descriptor, task, key, execution, workdir=None)
-        earlier = find_reusable(self.ledger, self.blobs, key, self.reuse, now=self.clock.now())
+        earlier = (
+            find_reusable(self.ledger, self.blobs, key, self.reuse, now=self.clock.now()) if planned.reusable else None
+        )
         if earlier is not None:
             return Recorded(
                 id=earlier.id,
@@ -119,26 +126,30 @@ class Runner:
         return Recorded(appended[-1].id, run, title, CheckResult(outcome=outcome), ())
 
     def _obstacle(self, descriptor: CheckDescriptor, planned: Planned) -> Outcome | None:
+        if planned.outcome is not None:
+            return planned.outcome
         if planned.missing:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
-        absent = [module for module in descriptor.modules if importlib.util.find_spec(module) is None]
-        if absent and descriptor.extra:
-            advice = f"pip install 'heliotrope[{descriptor.extra}]'"
-            return Skipped(
-                code="missing_extra",
-                reason=f"needs the extra '{descriptor.extra}' ({', '.join(absent)} not installed): {advice}",
-            )
-        if descriptor.runs_project_code and not self.consent.given:
-            return Inconclusive(
-                reason=f"it would run code of this project: {self.consent.how}", needs=self.consent.needs
-            )
+        for extra, modules in ((descriptor.extra, descriptor.modules), (planned.extra, planned.modules)):
+            absent = [module for module in modules if importlib.util.find_spec(module) is None]
+            if absent and extra:
+                advice = f"pip install 'heliotrope[{extra}]'"
+                return Skipped(
+                    code="missing_extra",
+                    reason=f"needs the extra '{extra}' ({', '.join(absent)} not installed): {advice}",
+                )
+        kind = consent_kind(descriptor, planned)
+        if kind != "none" and not self.consent.given:
+            return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)
         return None
 
     def _execute(
         self, descriptor: CheckDescriptor, planned: Planned, task: Task, workdir: Path, progress: ProgressFunction
     ) -> Execution:
-        run: Callable[..., Execution] = run_in_worker if descriptor.isolation == "worker" else run_inline
+        run: Callable[..., Execution] = run_inline
+        if descriptor.isolation == "worker":
+            run = partial(run_in_worker, network=consent_kind(descriptor, planned) == "network")
         before = stat_inputs(planned.inputs)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
         changed = sorted(name for name, seen in stat_inputs(planned.inputs).items() if seen != before[name])
@@ -189,6 +200,13 @@ class Runner:
         adopted = self.blobs.adopt(staged_path(workdir, blob.sha256), blob.media_type)
         if (adopted.sha256, adopted.size) != (blob.sha256, blob.size):
             raise InternalError(f"blob {blob.sha256[:12]} does not have the bytes it was announced with")
+
+
+def consent_kind(descriptor: CheckDescriptor, planned: Planned) -> ConsentKind:
+    """What a run needs consent for: as its plan says, else as its check says."""
+    if planned.consent is not None:
+        return planned.consent
+    return "code" if descriptor.runs_project_code else "none"
 
 
 def _reuse_key(descriptor: CheckDescriptor, task: Task) -> Sha256:

@@ -24,7 +24,10 @@ _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
-_REPORTED_LIBRARIES = ("torch", "numpy", "scipy", "safetensors", "PIL")
+_REPORTED_LIBRARIES = (
+    "torch", "numpy", "scipy", "safetensors", "PIL", "pandas", "pyarrow", "onnxruntime", "sklearn", "skops", "joblib",
+    "xgboost", "lightgbm", "catboost", "urllib3",
+)  # fmt: skip
 
 
 class _Pipe:
@@ -64,8 +67,8 @@ def main(arguments: list[str]) -> int:
     pipe = _Pipe(int(arguments[0]))
     os.set_inheritable(int(arguments[0]), False)
     _die_with_parent()
-    network = _leave_network()
     request = Request.model_validate_json(sys.stdin.buffer.readline())
+    network = "available" if request.network else _leave_network()
     _replace_stdin()
     pipe.send(Hello(environment={**_facts(), "isolation": "worker", "network": network}))
     result = guarded(find_check(request.check).function, request.task, _Context(pipe, request))
@@ -78,7 +81,7 @@ def _facts() -> dict[str, str]:
 
 
 def _library_versions() -> dict[str, str]:
-    names = {"PIL": "pillow"}
+    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
     versions = {}
     for module in _REPORTED_LIBRARIES:
         if module in sys.modules:

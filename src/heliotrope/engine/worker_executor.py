@@ -74,7 +74,13 @@ class _Conversation:
 
 
 def run_in_worker(
-    descriptor: CheckDescriptor, task: Task, *, workdir: Path, limits: Limits, progress: ProgressFunction
+    descriptor: CheckDescriptor,
+    task: Task,
+    *,
+    workdir: Path,
+    limits: Limits,
+    progress: ProgressFunction,
+    network: bool = False,
 ) -> Execution:
     """Run a check in a process of its own; never raises for what happens in there."""
     started = time.perf_counter()
@@ -85,7 +91,7 @@ def run_in_worker(
     talk = _Conversation()
     stopped: Errored | None = None
     try:
-        _ask(process, Request(check=descriptor.id, task=task, limits=limits, workdir=str(workdir)))
+        _ask(process, Request(check=descriptor.id, task=task, limits=limits, workdir=str(workdir), network=network))
         _listen(process, read_end, talk, limits, progress)
     except _StoppedError as stop:
         stopped = stop.outcome

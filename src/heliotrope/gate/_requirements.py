@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from heliotrope.core.assessments import RunEntry
 from heliotrope.core.decisions import RuleState
@@ -51,7 +52,7 @@ class Held:
 
 
 def hold_examined(requirement: ExaminedRequirement, facts: Facts) -> Held:
-    models = sum(1 for subject in facts.subjects if subject.kind == "model")
+    models = sum(1 for subject in facts.subjects if subject.kind in ("model", "endpoint"))
     scanned = _scanned(facts)
     judged = [report for _, reports in scanned for report in reports]
     wanted = f"at least {requirement.at_least} model file or configured model"
@@ -152,6 +153,6 @@ def _name_files(reports: Iterable[FileReport]) -> str:
 
 
 def latest_run(facts: Facts, check: str, subject: Subject) -> RunEntry | None:
-    """The last run of a check on a subject."""
-    runs = [run for run in facts.runs if run.check == check and run.subject == subject.urn]
-    return runs[-1] if runs else None
+    """The last run of a check on a subject; `check` may be a wildcard. One that applied comes before one that did not."""
+    runs = [run for run in facts.runs if fnmatchcase(run.check, check) and run.subject == subject.urn]
+    return next((run for run in reversed(runs) if run.outcome != "not_applicable"), runs[-1] if runs else None)

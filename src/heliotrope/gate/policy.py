@@ -79,7 +79,7 @@ class MeasurementRequirement(Record):
     kind: Literal["measurement"]
     metric: str
     check: str
-    """Which check measures it; its outcome explains a missing value."""
+    """Which check measures it, as in evasion.pgd or evasion.*; its outcome explains a missing value."""
     at_least: float | None = None
     at_most: float | None = None
     judge: Literal["interval", "point"] = "interval"
@@ -99,7 +99,7 @@ class EvidenceRequirement(Record):
     predicate: str
     """Predicate type, as in urn:heliotrope:predicate:evasion:v1."""
     check: str
-    """Which check produces it."""
+    """Which check produces it, as in evasion.pgd or evasion.*."""
     field: str
     """Dotted path into the predicate."""
     one_of: Annotated[tuple[str | int | float | bool, ...], Field(min_length=1)] | None = None

@@ -15,7 +15,7 @@ from heliotrope.engine.executors import RunCancelledError
 from heliotrope.engine.interface import Limits, Project
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
-from heliotrope.engine.runner import Recorded, Runner
+from heliotrope.engine.runner import Recorded, Runner, consent_kind
 from heliotrope.gate import effective_policy
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry
@@ -148,7 +148,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
 
 def _with_code_input(run: PlannedRun, project: Project) -> PlannedRun:
     """Evidence about project code rests on every Python file of the project, not on the loader alone."""
-    if not run.descriptor.runs_project_code or run.preset is not None:
+    if consent_kind(run.descriptor, run.planned) != "code" or run.preset is not None:
         return run
     code = {f"code/{relative}": path for relative, path in code_files(project.root).items()}
     return replace(run, planned=replace(run.planned, inputs={**run.planned.inputs, **code}))

@@ -1,8 +1,5 @@
 """Accuracy on unperturbed data, with an exact interval, against what the team declares."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 from heliotrope.core.evidence import statement
 from heliotrope.core.findings import Finding, Rule, fingerprint
 from heliotrope.core.measurements import Interval, Measurement
@@ -10,11 +7,11 @@ from heliotrope.core.outcomes import Failed, Passed
 from heliotrope.core.predicates.behaviour import PERFORMANCE_PREDICATE, ClassPerformance, PerformancePredicate
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.text import printable
-from heliotrope.engine.interface import Planned, Project, RunContext, Task
-from heliotrope.engine.registry import check
+from heliotrope.engine.interface import RunContext, Task
 from heliotrope.quality.rules import ACCURACY_NOT_AS_DECLARED, CLASS_ACCURACY_COLLAPSE
-from heliotrope.subjects.planning import ModelTask, plan_models
-from heliotrope.subjects.prepare import Prepared, batch_size, batches, prepare
+from heliotrope.subjects.batching import rows_at_once
+from heliotrope.subjects.checking import model_check
+from heliotrope.subjects.interface import Opened
 from heliotrope.subjects.statistics import exact_interval
 
 __all__ = ["performance"]
@@ -24,28 +21,12 @@ _COLLAPSE_SAMPLES = 30
 """Fewer samples of a class say too little."""
 
 
-def _plan(project: Project) -> Iterator[Planned]:
-    planned = plan_models(project, needs=("loader", "input", "output", "data.evaluate"))
-    return (replace(item, estimate_seconds=8.0) for item in planned)
-
-
-@check(
-    id="quality.performance",
-    version="1",
-    title="Accuracy on unperturbed data",
-    applies_to="model",
-    parameters=ModelTask,
-    plan=_plan,
-    cost="quick",
-    runs_project_code=True,
-    extra="torch",
-    modules=("torch", "numpy", "scipy", "safetensors"),
-)
-def performance(task: Task, context: RunContext) -> CheckResult:
+@model_check(id="quality.performance", version="2", title="Accuracy on unperturbed data")
+def performance(opened: Opened, context: RunContext) -> CheckResult:
     """Classify every evaluation sample. Fails when declared.clean_accuracy lies outside the 95 % interval."""
-    prepared = prepare(task)
-    predicate = _measure(prepared, context)
-    declared = prepared.parameters.model.declared.clean_accuracy
+    task = opened.task
+    predicate = _measure(opened, context)
+    declared = opened.parameters.model.declared.clean_accuracy
     findings = [_collapse(task, entry) for entry in _collapsed(predicate.classes)]
     measured = f"accuracy {_percent(predicate.accuracy)} ({_range(predicate.interval)}) on {predicate.n} samples"
     if declared is not None and not predicate.interval.low <= declared <= predicate.interval.high:
@@ -56,7 +37,7 @@ def performance(task: Task, context: RunContext) -> CheckResult:
         outcome = Passed(reason=measured)
     return CheckResult(
         outcome=outcome,
-        evidence=(statement(prepared.model.digests, PERFORMANCE_PREDICATE, predicate),),
+        evidence=(statement(opened.model.digests, PERFORMANCE_PREDICATE, predicate),),
         findings=tuple(findings),
         measurements=(
             Measurement(
@@ -71,33 +52,29 @@ def performance(task: Task, context: RunContext) -> CheckResult:
     )
 
 
-def _measure(prepared: Prepared, context: RunContext) -> PerformancePredicate:
+def _measure(opened: Opened, context: RunContext) -> PerformancePredicate:
     import numpy as np
-    import torch
 
-    data, model = prepared.data, prepared.model
-    size = batch_size(model, torch.from_numpy(data.images[0]), context.limits.memory_bytes)
-    right = np.zeros(len(data), dtype=bool)
-    for part in batches(len(data), size):
-        with torch.no_grad():
-            predicted = model.logits(torch.from_numpy(data.images[part])).argmax(dim=1).numpy()
-        right[part] = predicted == data.labels[part]
-        context.progress(part.stop, len(data), "classifying")
+    data, model = opened.data, opened.model
+    total, right = np.zeros(model.classes, dtype=np.int64), np.zeros(model.classes, dtype=np.int64)
+    done = 0
+    for batch in data.batches(rows_at_once(opened, context.limits.memory_bytes)):
+        hit = model.scores(batch.inputs).argmax(axis=1) == batch.answers
+        answers = batch.answers.astype(np.int64)
+        total += np.bincount(answers, minlength=model.classes)
+        right += np.bincount(answers[hit], minlength=model.classes)
+        done += len(batch)
+        context.progress(done, len(data), "classifying")
     classes = tuple(
-        ClassPerformance(
-            label=label,
-            name=name,
-            n=int((data.labels == label).sum()),
-            correct=int(right[data.labels == label].sum()),
-        )
+        ClassPerformance(label=label, name=name, n=int(total[label]), correct=int(right[label]))
         for label, name in enumerate(model.names)
     )
     correct = int(right.sum())
     return PerformancePredicate(
-        n=len(data),
+        n=done,
         correct=correct,
-        accuracy=correct / len(data),
-        interval=exact_interval(correct, len(data)),
+        accuracy=correct / done,
+        interval=exact_interval(correct, done),
         classes=classes,
         data=data.digests,
     )

@@ -77,9 +77,9 @@ def require_classes(data: LabelledImages, classes: int) -> None:
 
 
 def _image_shape(declared: InputConfig) -> tuple[int, int, int]:
-    if len(declared.shape) != 3:
+    if declared.shape is None or len(declared.shape) != 3:
         raise InputError(
-            f"input.shape {list(declared.shape)} is no image",
+            f"input.shape {list(declared.shape or ())} is no image",
             hint="give channels, height and width, as in input: {shape: [1, 28, 28]}",
         )
     channels, height, width = declared.shape
