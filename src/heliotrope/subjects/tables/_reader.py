@@ -2,7 +2,8 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from heliotrope.subjects.tables._answers import AnswerColumn, ClassAnswers, Numb
 from heliotrope.subjects.tables._csv import CsvRows
 from heliotrope.subjects.tables._features import Feature, Features
 from heliotrope.subjects.tables._file import TableFile
-from heliotrope.subjects.tables._kinds import kind_of
 from heliotrope.subjects.tables._parquet import ParquetRows
 from heliotrope.subjects.tables._plan import choose_columns, plan_column
 from heliotrope.subjects.tables._profile import profile_table
@@ -65,17 +65,27 @@ def _rows_of(file: TableFile) -> Rows:
 def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFile) -> "TableReader":
     declared = model.input.columns if model.input is not None else {}
     chosen = choose_columns(rows.schema.names, source, declared, where=show(file.path))
-    text_task = model.task == "text-classification"
-    if text_task and source.features is None:
-        chosen = replace(chosen, features=_text_columns(rows, chosen.features))
+    text_task, named_features = model.task == "text-classification", source.features is not None
     plans = {
-        name: plan_column(declared.get(name), textual=rows.textual, text_task=text_task) for name in chosen.features
+        name: plan_column(declared.get(name), textual=rows.textual, text_task=text_task, named_feature=named_features)
+        for name in chosen.features
     }
     answers = AnswerColumn(chosen.target, rows.textual, model.labels or ())
     profile = profile_table(rows, plans, answers)
-    columns = [column_of(profile.columns[name], declared.get(name), plan.type) for name, plan in plans.items()]
-    if source.features is None:
+    columns = []
+    for name, plan in plans.items():
+        seen = profile.columns[name]
+        if text_task and not named_features and seen.kind != "words":
+            continue
+        columns.append(column_of(seen, declared.get(name), plan.type or ("text" if text_task else None)))
+    if not named_features:
         columns = [column for column in columns if column.type != "identifier"]
+    _require_columns(columns, file, text_task=text_task)
+    parts = tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
+    return TableReader(rows, Features(parts), answers, profile.rows, {"data": file.sha256})
+
+
+def _require_columns(columns: Sequence[Column], file: TableFile, *, text_task: bool) -> None:
     if not columns:
         raise InputError(
             f"{show(file.path)} has no column left to give to the model besides the target and identifiers",
@@ -83,19 +93,10 @@ def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFi
         )
     if text_task and len(columns) > 1:
         raise InputError(
-            f"a {model.task} model takes one column of text, here are {len(columns)}: "
+            f"a text-classification model takes one column of text, here are {len(columns)}: "
             + shorten(", ".join(named(column.name) for column in columns), 200),
             hint="name it in data.evaluate.features",
         )
-    features = Features(
-        tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
-    )
-    return TableReader(rows, features, answers, profile.rows, {"data": file.sha256})
-
-
-def _text_columns(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
-    """Columns that may hold text; all of them when none does, so that the error names them."""
-    return tuple(name for name in names if kind_of(name, rows.schema.field(name).type) == "words") or tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +170,9 @@ class TableDataset:
             inputs = self._kept.inputs
             assert isinstance(inputs, pd.DataFrame)
             return Batch(inputs.iloc[rows].reset_index(drop=True), self._kept.answers[rows], rows)
-        batches = regular(self._reader.rows.select(self._names, rows), max(1, len(rows)))
-        taken = self._batch(next(batches), rows)
-        self._reader.rows.require_unchanged()
-        return taken
+        with self._unchanged():
+            batches = regular(self._reader.rows.select(self._names, rows), max(1, len(rows)))
+            return self._batch(next(batches), rows)
 
     def close(self) -> None:
         self._reader.close()
@@ -181,12 +181,21 @@ class TableDataset:
         import numpy as np
 
         start = 0
-        for batch in regular(self._reader.rows.stream(self._names, size), size):
-            rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
-            start += batch.num_rows
-            if start >= len(self):
-                self._reader.rows.require_unchanged()
-            yield self._batch(batch, rows)
+        with self._unchanged():
+            for batch in regular(self._reader.rows.stream(self._names, size), size):
+                rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
+                start += batch.num_rows
+                yield self._batch(batch, rows)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """What was read is what was hashed, or an InputError that says so before any other."""
+        try:
+            yield
+        except InputError:
+            self._reader.rows.require_unchanged()
+            raise
+        self._reader.rows.require_unchanged()
 
     def _batch(self, batch: "pa.RecordBatch", rows: "NDArray[np.int64]") -> Batch:
         answers = self._answers.read(batch.column(self._answers.column.name), rows)
