@@ -94,7 +94,9 @@ class ParquetRows:
             if batch is None:
                 return
             if batch.num_rows:
-                yield batch.select(list(columns))
+                kept = batch.select(list(columns))
+                self._guarded(lambda: kept.validate(full=True))  # noqa: B023 - called at once
+                yield kept
 
     def _check_chunks(self, columns: Sequence[str], groups: Sequence[int]) -> None:
         metadata, wanted = self._reader.metadata, set(columns)

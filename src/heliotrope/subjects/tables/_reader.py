@@ -16,6 +16,7 @@ from heliotrope.subjects.tables._answers import AnswerColumn, ClassAnswers, Numb
 from heliotrope.subjects.tables._csv import CsvRows
 from heliotrope.subjects.tables._features import Feature, Features
 from heliotrope.subjects.tables._file import TableFile
+from heliotrope.subjects.tables._kinds import kind_of
 from heliotrope.subjects.tables._parquet import ParquetRows
 from heliotrope.subjects.tables._plan import choose_columns, plan_column
 from heliotrope.subjects.tables._profile import profile_table
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table"]
 
 MAX_KEPT_CELLS = 2**21
-"""A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one is read again each time."""
+"""A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one, or texts, are read again each time."""
 
 
 def open_table(source: DataSource, *, model: ModelConfig, root: Path, expected: Mapping[str, str]) -> "TableReader":
@@ -65,6 +66,11 @@ def _rows_of(file: TableFile) -> Rows:
 def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFile) -> "TableReader":
     declared = model.input.columns if model.input is not None else {}
     chosen = choose_columns(rows.schema.names, source, declared, where=show(file.path))
+    if kind_of(chosen.target, rows.schema.field(chosen.target).type) == "time":
+        raise InputError(
+            f"column {named(chosen.target)} holds dates, which are no answers of a model",
+            hint="name another column under target",
+        )
     text_task, named_features = model.task == "text-classification", source.features is not None
     plans = {
         name: plan_column(declared.get(name), textual=rows.textual, text_task=text_task, named_feature=named_features)
@@ -136,7 +142,8 @@ class TableDataset:
         self._answers = answers
         self._names = (*reader.features.names, answers.column.name)
         self._kept: Batch | None = None
-        if reader.count * len(self._names) <= MAX_KEPT_CELLS:
+        long = any(part.kind == "words" and part.column.type != "category" for part in reader.features.parts)
+        if reader.count * len(self._names) <= MAX_KEPT_CELLS and not long:
             self._kept = next(self._streamed(reader.count))
 
     @property
