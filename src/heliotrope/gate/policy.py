@@ -4,6 +4,7 @@ A policy is a list of rules. A rule has one requirement of a kind that this modu
 so a misspelt rule is an error with a line number and never a rule that quietly allows.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "default_policy",
     "effective_policy",
     "load_policy",
+    "model_policy",
 ]
 
 
@@ -178,8 +180,19 @@ def load_policy(path: Path) -> Policy:
 
 @cache
 def default_policy() -> Policy:
-    """The pack that is shipped."""
-    return load_policy(Path(str(files("heliotrope.gate") / "packs" / "default.yaml")))
+    """The pack that holds for projects when nothing else is said."""
+    return _shipped("default")
+
+
+def model_policy(floors: Mapping[str, float], *, fail_on: Severity | None = None) -> tuple[EffectivePolicy, str]:
+    """The pack that holds for a model that a program has at hand, without files; and where it came from."""
+    policy, own = _shipped("model"), dict(floors)
+    _require_known_floors(own, policy)
+    return EffectivePolicy(policy=policy, floors=own, fail_on=fail_on), "built-in"
+
+
+def _shipped(name: str) -> Policy:
+    return load_policy(Path(str(files("heliotrope.gate") / "packs" / f"{name}.yaml")))
 
 
 def effective_policy(
