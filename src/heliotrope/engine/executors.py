@@ -18,7 +18,7 @@ from heliotrope.engine._guard import RunCancelledError, guarded
 from heliotrope.engine._staging import stage
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 
-__all__ = ["Execution", "ProgressFunction", "RunCancelledError", "run_inline", "working_folder"]
+__all__ = ["Execution", "ProgressFunction", "RunCancelledError", "guarded", "run_inline", "working_folder"]
 
 ProgressFunction = Callable[[float, float, str], None]
 """Called with (done, total, text); may raise RunCancelledError."""

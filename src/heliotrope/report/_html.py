@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from markupsafe import Markup
 
-__all__ = ["IndexEntry", "render_html", "render_index_html"]
+__all__ = ["IndexEntry", "render_html", "render_index_html", "template"]
 
 _MAX_PREDICATE = 100_000
 """Characters of one predicate that the page shows; report.json has all of it."""
@@ -47,7 +47,7 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
     from heliotrope.report._charts import accuracy_curve, curve_points, interval_bar
 
     view = View(assessment, rules)
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         view=view,
         a=assessment,
         decision=assessment.decision,
@@ -64,7 +64,7 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
 
 def render_index_html(entries: Sequence[IndexEntry]) -> str:
     """One page that links several reports and says whether each came out as expected."""
-    return _template("index.html.j2").render(entries=entries, safe_href=_safe_href, tones=_INDEX_TONES)
+    return template("index.html.j2").render(entries=entries, safe_href=_safe_href, tones=_INDEX_TONES)
 
 
 _INDEX_TONES = {
@@ -128,5 +128,6 @@ def _environment() -> "Environment":
     return environment
 
 
-def _template(name: str) -> "Template":
-    return _environment().get_template(name)
+def template(name: str) -> "Template":
+    """A template of this room; every value that enters it is escaped, and made plain unless it is our own markup."""
+    return _environment().gettemplate(name)
