@@ -130,4 +130,4 @@ def _environment() -> "Environment":
 
 def template(name: str) -> "Template":
     """A template of this room; every value that enters it is escaped, and made plain unless it is our own markup."""
-    return _environment().gettemplate(name)
+    return _environment().get_template(name)

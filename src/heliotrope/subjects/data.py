@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_VALUES", "LabelledImages", "load_images", "require_classes"]
+__all__ = ["MAX_VALUES", "LabelledImages", "checked_images", "load_images", "require_classes"]
 
 MAX_VALUES = 2**29
 """Pixels of a data set: 2 GiB as float32, a quarter of a worker's default memory."""
@@ -50,19 +50,24 @@ def load_images(
     maps names of inputs to the SHA-256 their bytes must have. Raises InputError, or MissingExtraError without numpy.
     """
     try:
-        import numpy as np
+        import numpy  # noqa: F401, ICN001 - whether it is there
     except ImportError:
-        raise MissingExtraError("torch", module="numpy") from None
-    shape = _image_shape(declared)
-    images, labels, digests = _read(source, root, shape, names, expected or {})
-    arranged = _arranged(images, shape)
+        raise MissingExtraError("data", module="numpy") from None
+    images, labels, digests = _read(source, root, _image_shape(declared), names, expected or {})
+    scaled = checked_images(images, declared)
+    return LabelledImages(scaled, _checked_labels(labels, len(scaled)), digests)
+
+
+def checked_images(images: "NDArray[np.generic]", declared: InputConfig) -> "NDArray[np.float32]":
+    """N x C x H x W in the declared range, 8-bit images scaled to it; InputError for another shape, type or range."""
+    import numpy as np
+
+    arranged = _arranged(images, _image_shape(declared))
     if arranged.size > MAX_VALUES:
         raise InputError(
             f"the images hold {images.size} values, the limit is {MAX_VALUES}", hint="evaluate on a part of them"
         )
-    scaled = _scale(arranged, declared)
-    checked = _checked_labels(labels, len(scaled))
-    return LabelledImages(np.ascontiguousarray(scaled), checked, digests)
+    return np.ascontiguousarray(_scale(arranged, declared))
 
 
 def require_classes(data: LabelledImages, classes: int) -> None:

@@ -8,7 +8,7 @@ its answers: the digest of what it says about the first rows of the data it is j
 import copy
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -132,8 +132,9 @@ def _config(settings: LiveSettings, data: LiveData) -> ModelConfig:
 
 
 def _known_names(model: object) -> tuple[str, ...] | None:
-    known = getattr(model, "classes_", None)
-    return tuple(str(name) for name in known) if isinstance(known, Sequence) or hasattr(known, "tolist") else None
+    known: Any = getattr(model, "classes_", None)
+    listed = known.tolist() if hasattr(known, "tolist") else known
+    return tuple(str(name) for name in listed) if isinstance(listed, list | tuple) else None
 
 
 def _predictor(model: object, settings: LiveSettings, config: ModelConfig, data: LiveData) -> Predictor:

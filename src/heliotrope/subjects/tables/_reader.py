@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table"]
+__all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table", "read_rows"]
 
 MAX_KEPT_CELLS = 2**21
 """A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one is read again each time."""
@@ -46,7 +46,7 @@ def open_table(source: DataSource, *, model: ModelConfig, root: Path, expected: 
     path = root / str(source.path)
     file = TableFile.open(path, what="data", expected=expected.get("data"))
     try:
-        return _looked_at(_rows_of(file), source, model, file)
+        return read_rows(_rows_of(file), source, model, where=show(file.path), digests={"data": file.sha256})
     except BaseException:
         file.close()
         raise
@@ -62,9 +62,12 @@ def _rows_of(file: TableFile) -> Rows:
             return CsvRows(file)
 
 
-def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFile) -> "TableReader":
+def read_rows(
+    rows: Rows, source: DataSource, model: ModelConfig, *, where: str, digests: dict[str, str]
+) -> "TableReader":
+    """Look at every row once. `where` names the table in errors."""
     declared = model.input.columns if model.input is not None else {}
-    chosen = choose_columns(rows.schema.names, source, declared, where=show(file.path))
+    chosen = choose_columns(rows.schema.names, source, declared, where=where)
     text_task = model.task == "text-classification"
     if text_task and source.features is None:
         chosen = replace(chosen, features=_text_columns(rows, chosen.features))
@@ -78,7 +81,7 @@ def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFi
         columns = [column for column in columns if column.type != "identifier"]
     if not columns:
         raise InputError(
-            f"{show(file.path)} has no column left to give to the model besides the target and identifiers",
+            f"{where} has no column left to give to the model besides the target and identifiers",
             hint="name the columns the model takes in data.evaluate.features",
         )
     if text_task and len(columns) > 1:
@@ -90,7 +93,7 @@ def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFi
     features = Features(
         tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
     )
-    return TableReader(rows, features, answers, profile.rows, {"data": file.sha256})
+    return TableReader(rows, features, answers, profile.rows, digests)
 
 
 def _text_columns(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
