@@ -10,6 +10,7 @@ from pathlib import Path
 import heliotrope
 from heliotrope.attack.checks import attack_by_gradients
 from heliotrope.core.assessments import Assessment, EvidenceEntry, LedgerReference, ProjectReference, RunEntry, Tool
+from heliotrope.core.errors import UsageError
 from heliotrope.core.evidence import Blob
 from heliotrope.core.findings import Finding, Severity
 from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource, timestamp
@@ -118,6 +119,8 @@ def attack_live(
 ) -> tuple[CheckResult, dict[str, bytes]]:
     """The attack that suits the model, alone: by gradients for torch modules on images, by queries for all others."""
     attacks = [one for one in _applicable(opened) if one.id.startswith("evasion.")]
+    if not attacks:
+        raise UsageError(f"no attack suits a model of the kind {opened.model.format} on {opened.data.kind}")
     with tempfile.TemporaryDirectory(prefix="heliotrope-live-") as folder:
         context = _Memory(Path(folder), report=progress)
         done = _run("", attacks[0], opened, context)
