@@ -1,7 +1,7 @@
 """Rows of a table as the model takes them: a data frame of its columns, each of one type in every batch."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heliotrope.subjects.interface import Column
 from heliotrope.subjects.tables._convert import codes, integers, numbers, objects, times, truths
@@ -37,7 +37,7 @@ class Feature:
         places = {text: place for place, text in enumerate(in_order(column.categories))}
         return cls(column, profile.kind, profile.missing > 0, plan.marks, places)
 
-    def values(self, array: "pa.Array", rows: "NDArray[np.int64]") -> "NDArray[np.generic] | pd.Categorical":
+    def values(self, array: "pa.Array", rows: "NDArray[np.int64]") -> "NDArray[np.generic] | pd.Categorical[Any]":
         import numpy as np
         import pandas as pd
 
@@ -45,7 +45,9 @@ class Feature:
         if self.marks is not None:
             array = without_marks(array, self.marks)
         if self.column.type == "category":
-            return pd.Categorical.from_codes(codes(name, array, rows, self.places), categories=list(self.places))
+            return pd.Categorical.from_codes(
+                codes(name, array, rows, self.places), categories=pd.Index(list(self.places))
+            )
         match self.kind:
             case "words":
                 return objects(array)
