@@ -206,15 +206,19 @@ class _Decompressor(Protocol):
 
 def _unpacked(make: Callable[[], _Decompressor]) -> Callable[[bytes], bytes]:
     def unpack(data: bytes) -> bytes:
-        decompressor = make()
-        plain = decompressor.decompress(data, MAX_UNPACKED_BYTES + 1)
-        if len(plain) > MAX_UNPACKED_BYTES:
-            raise InputError(
-                f"the file has more than {MAX_UNPACKED_BYTES} bytes when unpacked", hint="save it without compression"
-            )
-        if not decompressor.eof or decompressor.unused_data:
-            raise InputError("the compressed data does not end where the file ends", hint="save the model again")
-        return plain
+        plain = bytearray()
+        while data:  # readers take several streams one after another for one
+            decompressor = make()
+            plain += decompressor.decompress(data, MAX_UNPACKED_BYTES + 1 - len(plain))
+            if len(plain) > MAX_UNPACKED_BYTES:
+                raise InputError(
+                    f"the file has more than {MAX_UNPACKED_BYTES} bytes when unpacked",
+                    hint="save it without compression",
+                )
+            if not decompressor.eof:
+                raise InputError("the compressed data breaks off", hint="save the model again")
+            data = decompressor.unused_data
+        return bytes(plain)
 
     return unpack
 

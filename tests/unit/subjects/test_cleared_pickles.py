@@ -243,6 +243,23 @@ def test_a_pickled_pipeline_predicts_as_before(fitted):
     assert loaded.predict_proba(samples).tolist() == model.predict_proba(samples).tolist()
 
 
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+def test_a_joblib_pipeline_predicts_as_before(fitted, compress):
+    model, samples = fitted
+    data = joblib_bytes(model, compress)
+    clearance = clear(data, "model.joblib")
+    assert clearance.format.startswith("joblib")
+    loaded = load_cleared(data, clearance)
+    assert loaded.predict_proba(samples).tolist() == model.predict_proba(samples).tolist()
+
+
+def test_a_joblib_file_with_a_payload_is_not_cleared(fitted, canary):
+    for value in ([fitted[0], Payload(canary)], np.array([Payload(canary)], object)):
+        for compress in (0, 3):
+            with pytest.raises(InputError, match="verdict is malicious"):
+                clear(joblib_bytes(value, compress), "model.joblib")
+
+
 def test_a_pipeline_loads_with_every_name_and_without_any_one_it_does_not(fitted):
     model, _ = fitted
     data = pickle.dumps(model)
