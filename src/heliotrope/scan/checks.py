@@ -1,9 +1,10 @@
-"""The check scan.files: every model file of a project, inspected without loading it."""
+"""The check scan.files: every model file of a project, inspected without loading it; and the clearances of loaders."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from heliotrope.core.clearances import Clearance
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import Statement, statement
 from heliotrope.core.findings import Finding, fingerprint
@@ -13,10 +14,11 @@ from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.core.text import printable
+from heliotrope.engine.clearance import clearer
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
 
-__all__ = ["ScanParameters", "scan_files"]
+__all__ = ["ScanParameters", "clear_file", "scan_files"]
 
 _SECONDS_PER_BYTE = 2e-9
 """Reading, hashing and searching, on one slow core."""
@@ -29,6 +31,14 @@ class ScanParameters(Record):
     """Relative to the root, with forward slashes; "." is all of it."""
     policy_digest: str
     """Evidence made under another policy is not reused."""
+
+
+@clearer
+def clear_file(data: bytes, name: str) -> Clearance:
+    """The clearance of these bytes for a loader; InputError unless they are clean."""
+    from heliotrope.scan.clearing import clear_bytes
+
+    return clear_bytes(data, name)
 
 
 def _plan(project: Project) -> Iterator[Planned]:

@@ -262,6 +262,9 @@ class Judge:
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
+        for used in self._uses:
+            if used.entry.kind in ("allowed", "framework"):
+                context.notes.imported(used.full_name)
         for (rule, key), item in self._pending.items():
             if rule == "pickle-persistent-id" and persistent_ids_known:
                 continue
