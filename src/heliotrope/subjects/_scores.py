@@ -99,12 +99,10 @@ def one_hot(answers: Iterable[Any], names: tuple[str, ...]) -> "NDArray[np.float
 
 
 def class_name(value: Any) -> str:
-    """A class label of a library as a name: 1.0 is "1", True is "true"."""
+    """A class label of a library as a name: 1.0 is "1", as the same value in a table is."""
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bytes):
         return plain.decode("utf-8", "replace")
-    if isinstance(plain, bool):
-        return "true" if plain else "false"
     if isinstance(plain, float) and plain.is_integer():
         return str(int(plain))
     return str(plain)
