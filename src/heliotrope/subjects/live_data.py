@@ -8,7 +8,7 @@ from heliotrope.config.schema import InputConfig, ModelConfig
 from heliotrope.core.errors import InputError, MissingExtraError
 from heliotrope.core.records import sha256_hex
 from heliotrope.core.text import printable
-from heliotrope.subjects.data import LabelledImages, checked_images
+from heliotrope.subjects.data import checked_images
 from heliotrope.subjects.images import ImageDataset
 from heliotrope.subjects.interface import Dataset
 
@@ -79,7 +79,7 @@ def live_data(
     images = checked_images(array, InputConfig(shape=tuple(array.shape[1:]), range=input_range))
     indices = _indices(given, found, len(images))
     digests = {"images": sha256_hex(np.ascontiguousarray(images).tobytes()), "labels": sha256_hex(indices.tobytes())}
-    dataset = ImageDataset(LabelledImages(images, indices, digests))
+    dataset = ImageDataset(images, indices, digests)
     return LiveData(dataset, found, tuple(array.shape[1:]), lambda batch: batch)
 
 
