@@ -88,9 +88,7 @@ def hold_concluded(_: ConcludedRequirement, facts: Facts) -> Held:
     named = "; ".join(f"{run.check}: {run.outcome}" for run in open_runs[:5])
     more = f" and {len(open_runs) - 5} more" if len(open_runs) > 5 else ""
     needs = tuple(dict.fromkeys(need for run in open_runs for need in run.needs))
-    return Held(
-        "unknown", wanted, f"{len(open_runs)} of {len(asked)} runs did not conclude", f"{named}{more}", needs
-    )
+    return Held("unknown", wanted, f"{len(open_runs)} of {len(asked)} runs did not conclude", f"{named}{more}", needs)
 
 
 def hold_files(requirement: FilesRequirement, facts: Facts, subject: Subject) -> Held:
