@@ -82,6 +82,8 @@ class MeasurementRequirement(Record):
     metric: str
     check: str
     """Which check measures it, as in evasion.pgd or evasion.*; its outcome explains a missing value."""
+    alternatives: tuple[str, ...] = ()
+    """Metrics that stand in for it on a model of another task, as r2 for clean_accuracy; held against their own floor."""
     at_least: float | None = None
     at_most: float | None = None
     judge: Literal["interval", "point"] = "interval"
@@ -218,7 +220,8 @@ def effective_policy(
 
 def _require_known_floors(floors: dict[str, float], policy: Policy) -> None:
     """A misspelt floor must not be a floor that holds nothing."""
-    metrics = sorted({rule.require.metric for rule in policy.rules if isinstance(rule.require, MeasurementRequirement)})
+    held = [rule.require for rule in policy.rules if isinstance(rule.require, MeasurementRequirement)]
+    metrics = sorted({metric for require in held for metric in (require.metric, *require.alternatives)})
     for metric in floors:
         if metric not in metrics:
             raise ConfigError(
