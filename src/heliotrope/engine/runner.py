@@ -1,8 +1,9 @@
 """Running checks and recording what came of them. The only writer of runs, evidence and findings."""
 
 import importlib.util
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from heliotrope.core.errors import HeliotropeError, InternalError
@@ -13,14 +14,17 @@ from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
 from heliotrope.engine.executors import Execution, ProgressFunction, run_inline, working_folder
-from heliotrope.engine.files import digest_inputs, stat_inputs
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
+from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry, Ledger
 
 __all__ = ["Consent", "Recorded", "Runner"]
+
+_BETWEEN_REPORTS = 0.2
+"""Seconds; hashing runs at gigabytes per second."""
 
 _NO_COST = Cost(wall_seconds=0.0, cpu_seconds=0.0)
 
@@ -58,6 +62,7 @@ class Runner:
     limits: Limits
     reuse: ReusePolicy
     seed: int
+    lister: Lister = field(default_factory=Lister)
 
     def run(
         self, descriptor: CheckDescriptor, planned: Planned, project: Project, progress: ProgressFunction
@@ -65,10 +70,10 @@ class Runner:
         """Run one check unless something stands in its way; whatever happens is recorded."""
         parameters = planned.parameters.document()
         obstacle = self._obstacle(descriptor, planned)
-        inputs: dict[str, str] = {}
+        listed = Listed({}, {}, {}, {})
         if obstacle is None:
             try:
-                inputs = digest_inputs(planned.inputs)
+                listed = self.lister.list_inputs(planned.inputs, _hashing(progress))
             except HeliotropeError as error:
                 obstacle = Inconclusive(reason=error.reason())
         task = Task(
@@ -76,7 +81,7 @@ class Runner:
             subject=planned.subject,
             root=str(project.root),
             parameters=parameters,
-            inputs=inputs,
+            inputs=listed.digests,
             seed=self.seed,
         )
         key = _reuse_key(descriptor, task)
@@ -94,7 +99,7 @@ class Runner:
                 reused_from=earlier.id,
             )
         with working_folder() as workdir:
-            execution = self._execute(descriptor, planned, task, workdir, progress)
+            execution = self._execute(descriptor, listed, task, workdir, progress)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -136,12 +141,12 @@ class Runner:
         return None
 
     def _execute(
-        self, descriptor: CheckDescriptor, planned: Planned, task: Task, workdir: Path, progress: ProgressFunction
+        self, descriptor: CheckDescriptor, listed: Listed, task: Task, workdir: Path, progress: ProgressFunction
     ) -> Execution:
         run: Callable[..., Execution] = run_in_worker if descriptor.isolation == "worker" else run_inline
-        before = stat_inputs(planned.inputs)
+        listed.hand_over(workdir)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
-        changed = sorted(name for name, seen in stat_inputs(planned.inputs).items() if seen != before[name])
+        changed = listed.changed()
         if not changed:
             return execution
         reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
@@ -189,6 +194,19 @@ class Runner:
         adopted = self.blobs.adopt(staged_path(workdir, blob.sha256), blob.media_type)
         if (adopted.sha256, adopted.size) != (blob.sha256, blob.size):
             raise InternalError(f"blob {blob.sha256[:12]} does not have the bytes it was announced with")
+
+
+def _hashing(progress: ProgressFunction) -> Callable[[int, int], None]:
+    """Says how far the hashing is, from time to time."""
+    last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _BETWEEN_REPORTS:
+            last = time.monotonic()
+            progress(done, total, "hashing")
+
+    return told
 
 
 def _reuse_key(descriptor: CheckDescriptor, task: Task) -> Sha256:

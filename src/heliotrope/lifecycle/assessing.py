@@ -13,6 +13,7 @@ from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.outcomes import Errored
 from heliotrope.engine.executors import RunCancelledError
 from heliotrope.engine.interface import Limits, Project
+from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
 from heliotrope.engine.runner import Recorded, Runner
@@ -143,6 +144,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         limits=limits,
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
         seed=target.settings.seed.value,
+        lister=Lister(keep=True, trust=not options.fresh),
     )
 
 
