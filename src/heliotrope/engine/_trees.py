@@ -49,6 +49,14 @@ class TreeDigest:
     """What the walk before the hashing saw: an equal walk later means that nothing was touched in between."""
 
     @property
+    def settled(self) -> bool:
+        """Whether an equal walk means equal bytes."""
+        return all(
+            not isinstance(found, WalkedFile) or (isinstance(entry, TreeFile) and entry.settled)
+            for found, entry in zip(self.walked, self.entries, strict=True)
+        )
+
+    @property
     def files(self) -> tuple[TreeFile, ...]:
         return tuple(entry for entry in self.entries if isinstance(entry, TreeFile))
 
@@ -62,13 +70,21 @@ class TreeDigest:
 
 
 def digest_tree(
-    root: Path, *, limits: WalkLimits | None = None, progress: Progress | None = None, known: Known | None = None
+    root: Path,
+    *,
+    limits: WalkLimits | None = None,
+    progress: Progress | None = None,
+    known: Known | None = None,
+    earlier: TreeDigest | None = None,
 ) -> TreeDigest:
     """Walk and hash a folder or a single file. What cannot be taken in is listed among the problems, never left out.
 
-    `progress` hears of the bytes of all files together. Files that are `known` are not read.
+    `progress` hears of the bytes of all files together. Files that are `known` are not read; when the walk finds all as it
+    was in a settled listing from `earlier`, that one holds.
     """
     walked = tuple(walk(root, limits=limits))
+    if earlier is not None and earlier.settled and earlier.walked == walked:
+        return earlier
     total = sum(found.size for found in walked if isinstance(found, WalkedFile))
     hashing = _Hashing(min(total, MAX_TREE_BYTES), progress, known)
     entries = tuple(hashing.take(found) if isinstance(found, WalkedFile) else found for found in walked)

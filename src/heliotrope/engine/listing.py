@@ -67,7 +67,7 @@ class Lister:
         self._keep = keep
         self._trust = trust
         self._known: dict[Stamp, bytes] = {}
-        self._loaded: set[Path] = set()
+        self._trees: dict[Path, TreeDigest] = {}
 
     def list_inputs(self, inputs: Mapping[str, Path], progress: Progress | None = None) -> Listed:
         """Digests of files and folders. InputError names the input that is missing or unreadable."""
@@ -86,22 +86,21 @@ class Lister:
 
     def tree(self, root: Path, progress: Progress | None = None) -> TreeDigest:
         """A folder as it is now."""
-        store = DigestStore(root) if self._keep else None
-        before: dict[Stamp, bytes] = {}
-        if store is not None and self._trust and root not in self._loaded:
-            before = store.load()
-            self._known |= before
-        first = root not in self._loaded
-        self._loaded.add(root)
-        tree = digest_tree(root, progress=progress, known=self._find)
-        settled = {
-            entry.file.stamp: bytes.fromhex(entry.sha256)
-            for entry in tree.entries
-            if isinstance(entry, TreeFile) and entry.settled
-        }
-        self._known |= settled
-        if store is not None and first and settled != before:
-            store.save(settled)
+        earlier = self._trees.get(root)
+        store = DigestStore(root) if self._keep and earlier is None else None
+        before = store.load() if store is not None and self._trust else {}
+        self._known |= before
+        tree = digest_tree(root, progress=progress, known=self._find, earlier=earlier)
+        if tree is not earlier:
+            settled = {
+                entry.file.stamp: bytes.fromhex(entry.sha256)
+                for entry in tree.entries
+                if isinstance(entry, TreeFile) and entry.settled
+            }
+            self._known |= settled
+            if store is not None and settled != before:
+                store.save(settled)
+        self._trees[root] = tree
         return tree
 
     def _file(self, path: Path, progress: Progress | None) -> FileDigest:

@@ -190,12 +190,13 @@ def _run_all(runs: Sequence[PlannedRun], runner: Runner, project: Project, obser
 
 
 def _keep(assessment: Assessment, target: Target, store: Store) -> None:
+    """Its evidence is in the ledger already, under the ids that its runs name: it is not written once more."""
     keys = (
         ("assessment", assessment.id),
         ("project", target.project.name),
         ("target", target_key(target)),
     )
-    store.ledger.append([Entry("assessment", assessment, keys)])
+    store.ledger.append([Entry("assessment", assessment.model_copy(update={"evidence": ()}), keys)])
 
 
 def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
