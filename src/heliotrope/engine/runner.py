@@ -13,7 +13,8 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.executors import Execution, ProgressFunction, run_inline, working_folder
+from heliotrope.engine._workdirs import remove_abandoned, working_folder
+from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
@@ -21,7 +22,7 @@ from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry, Ledger
 
-__all__ = ["Consent", "Recorded", "Runner"]
+__all__ = ["Consent", "Recorded", "Runner", "remove_abandoned"]
 
 _BETWEEN_REPORTS = 0.2
 """Seconds; hashing runs at gigabytes per second."""

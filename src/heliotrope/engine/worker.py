@@ -1,4 +1,4 @@
-"""The other end of the worker executor: `python -m heliotrope.engine.worker FD`.
+"""The other end of the worker executor: `python -m heliotrope.engine.worker FD PARENT`.
 
 Reads one request from standard input and writes messages to the inherited pipe FD. Whatever the code under test prints goes
 to the log pipe that the parent put on standard output and error. A worker contains crashes, hangs and memory, not malice.
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     """Serve one request; the exit code says only whether a result was sent."""
     pipe = _Pipe(int(arguments[0]))
     os.set_inheritable(int(arguments[0]), False)
-    _die_with_parent()
+    _die_with_parent(int(arguments[1]))
     network = _leave_network()
     request = Request.model_validate_json(sys.stdin.buffer.readline())
     _replace_stdin()
@@ -105,9 +105,11 @@ def _replace_stdin() -> None:
     os.close(null)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # it died before this was said; nobody holds this run to its limits
         Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes first
 
 

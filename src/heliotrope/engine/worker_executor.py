@@ -114,7 +114,7 @@ def _start(workdir: Path, write_end: int) -> "subprocess.Popen[bytes]":
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-s", "-m", "heliotrope.engine.worker", str(write_end)],
+        [sys.executable, "-P", "-s", "-m", "heliotrope.engine.worker", str(write_end), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

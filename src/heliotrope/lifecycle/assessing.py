@@ -16,7 +16,7 @@ from heliotrope.engine.interface import Limits, Project
 from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
-from heliotrope.engine.runner import Recorded, Runner
+from heliotrope.engine.runner import Recorded, Runner, remove_abandoned
 from heliotrope.gate import effective_policy
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry
@@ -90,6 +90,7 @@ def assess(
     """
     clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
     started = clock.now()
+    remove_abandoned()
     target = resolve_target(path, config_file=options.config_file, options=options.settings)
     config = target.project.config
     effective, source = effective_policy(
