@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import signal
@@ -73,6 +74,7 @@ def root() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
     settings = Settings()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     _complete_streams()
     _stop_in_order()
     try:
@@ -109,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
 
+
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""Listings and records live until the end; looking through them for garbage every 700 objects takes a tenth of a run."""
 
 _EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 """What the machine lacks; more of it helps, a change of ours would not."""

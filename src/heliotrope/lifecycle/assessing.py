@@ -13,9 +13,10 @@ from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.outcomes import Errored
 from heliotrope.engine.executors import RunCancelledError
 from heliotrope.engine.interface import Limits, Project
+from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
-from heliotrope.engine.runner import Recorded, Runner, consent_kind
+from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
 from heliotrope.gate import effective_policy
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry
@@ -89,6 +90,7 @@ def assess(
     """
     clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
     started = clock.now()
+    remove_abandoned()
     target = resolve_target(path, config_file=options.config_file, options=options.settings)
     config = target.project.config
     effective, source = effective_policy(
@@ -143,6 +145,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         limits=limits,
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
         seed=target.settings.seed.value,
+        lister=Lister(keep=True, trust=not options.fresh),
     )
 
 
@@ -188,12 +191,13 @@ def _run_all(runs: Sequence[PlannedRun], runner: Runner, project: Project, obser
 
 
 def _keep(assessment: Assessment, target: Target, store: Store) -> None:
+    """Its evidence is in the ledger already, under the ids that its runs name: it is not written once more."""
     keys = (
         ("assessment", assessment.id),
         ("project", target.project.name),
         ("target", target_key(target)),
     )
-    store.ledger.append([Entry("assessment", assessment, keys)])
+    store.ledger.append([Entry("assessment", assessment.model_copy(update={"evidence": ()}), keys)])
 
 
 def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:

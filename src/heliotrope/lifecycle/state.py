@@ -1,7 +1,7 @@
 """The local state of a project: its ledger, its blobs and its reports in .heliotrope, which keeps itself out of git."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Ledger
 from heliotrope.ledger.ownership import require_own
 from heliotrope.lifecycle.names import BLOBS_NAME, LEDGER_NAME
+from heliotrope.lifecycle.writing import write_whole
 
 __all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
 
@@ -74,13 +75,9 @@ def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]
 
 def write_text(path: Path, text: str) -> None:
     """Write a report whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(text, "utf-8", errors="backslashreplace")
-        temporary.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OutputError(
             f"{printable(str(path))} cannot be written: {error.strerror}",
             hint="make room or make the folder writable, or use --report-dir",

@@ -1,7 +1,7 @@
 """The page: self-contained HTML without script or outside request. Every text is escaped, every number leads to evidence."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -98,11 +98,23 @@ def _predicate_json(entry: EvidenceEntry) -> "Markup":
     """The predicate as indented JSON, cut at a limit. Characters that could steer a reader's eye are escapes."""
     from markupsafe import escape
 
-    text = json.dumps(entry.predicate, indent=2, ensure_ascii=False, sort_keys=True)
-    cut = len(text) > _MAX_PREDICATE
-    shown = "\n".join(printable(line) for line in text[:_MAX_PREDICATE].split("\n"))
-    note = f"\n… cut here: {len(text):,} characters in all; report.json has the whole predicate" if cut else ""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, sort_keys=True)
+    text, cut = _beginning(encoder.iterencode(entry.predicate), _MAX_PREDICATE)
+    shown = "\n".join(printable(line) for line in text.split("\n"))
+    note = f"\n… cut here after {len(text):,} characters; report.json has the whole predicate" if cut else ""
     return escape(shown + note)
+
+
+def _beginning(pieces: Iterable[str], limit: int) -> tuple[str, bool]:
+    """At most `limit` characters, and whether there were more; what is not shown is not made either."""
+    taken: list[str] = []
+    length = 0
+    for piece in pieces:
+        taken.append(piece)
+        length += len(piece)
+        if length > limit:
+            return "".join(taken)[:limit], True
+    return "".join(taken), False
 
 
 def _finalize(value: Any) -> Any:

@@ -68,14 +68,15 @@ def _plan(project: Project) -> Iterator[Planned]:
 def scan_files(task: Task, context: RunContext) -> CheckResult:
     """Scan the project's files; every judged file is a subject of the evidence."""
     from heliotrope.engine.files import WalkProblem
-    from heliotrope.scan._service import Target, list_folder, predicate_of, scan_targets
+    from heliotrope.engine.listing import listed_tree
+    from heliotrope.scan._service import Target, listed_folder, predicate_of, scan_targets
 
     root = Path(task.root)
     found: list[Target | WalkProblem] = []
     for name in ScanParameters.model_validate(task.parameters).paths:
         path = root / name
         if path.is_dir():
-            found.extend(list_folder(path, "" if name == "." else f"{name}/"))
+            found.extend(listed_folder(listed_tree(context, path), "" if name == "." else f"{name}/"))
         else:
             found.append(Target(path, name, named=True))
     document = _in_project(scan_targets(found, progress=context.progress), task.subject.urn)
