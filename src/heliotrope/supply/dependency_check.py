@@ -63,6 +63,7 @@ def dependencies(task: Task, context: RunContext) -> CheckResult:
     from heliotrope.supply.dependencies.collecting import Found, read_dependencies
     from heliotrope.supply.dependencies.judging import Remark, judge
 
+    context.progress(0, 1, "reading files about packages")
     parameters = DependenciesParameters.model_validate(task.parameters)
     problems = tuple(DependencyProblem(path=path, reason=reason) for path, reason in parameters.problems)
     predicate = read_dependencies(Path(task.root), Found(parameters.files, problems, parameters.python_code))
