@@ -229,7 +229,10 @@ def _scans(assessment: Assessment | None, digests: set[str]) -> Iterator[BomEvid
     """Static inspections of exactly these bytes."""
     for entry in assessment.evidence if assessment is not None else ():
         if entry.predicate_type == SCAN_PREDICATE and digests & set(entry.subject.values()):
-            yield BomEvidence(entry.id, "static-analysis-report", "Static inspection of the model file (scan.files)")
+            judged = entry.predicate.get("files", ())
+            verdicts = sorted({file["verdict"] for file in judged if file.get("sha256") in digests})
+            title = f"Static inspection of the model file (scan.files): {', '.join(verdicts)}"
+            yield BomEvidence(entry.id, "static-analysis-report", title)
 
 
 def _other_models(gathering: _Gathering, assessment: Assessment | None) -> Iterator[BomModel]:

@@ -12,6 +12,7 @@ from heliotrope.supply.dependencies._lines import decoded, logical_lines
 from heliotrope.supply.dependencies._requirement import package_of
 from heliotrope.supply.dependencies.interface import (
     MAX_PACKAGES,
+    MAX_PROBLEMS,
     Include,
     Parsed,
     Problem,
@@ -209,6 +210,8 @@ def parse_conda_explicit(data: bytes) -> Parsed:
             packages.append(_address(line, number) if explicit else _exported(line, number))
         except InputError as error:
             problems.append(Problem(error.message, number))
+        if len(problems) > MAX_PROBLEMS:
+            raise InputError(f"more than {MAX_PROBLEMS} lines cannot be read, the first in line {problems[0].line}")
     return Parsed(role="pins", packages=tuple(packages), problems=tuple(problems))
 
 

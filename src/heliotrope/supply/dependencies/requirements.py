@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from heliotrope.core.errors import InputError
-from heliotrope.core.predicates.dependencies import IndexKind, Package, PackageHash, PackageIndex
+from heliotrope.core.predicates.dependencies import IndexKind, Package, PackageHash, PackageIndex, Relation
 from heliotrope.supply.dependencies._lines import decoded, logical_lines
 from heliotrope.supply.dependencies._requirement import package_of
 from heliotrope.supply.dependencies.interface import (
     MAX_PACKAGES,
+    MAX_PROBLEMS,
     MAX_TEXT,
     Include,
     Parsed,
@@ -79,9 +80,10 @@ def _parse(data: bytes, role: Literal["pins", "declares", "limits"]) -> Parsed:
     state = _State()
     for number, line in logical_lines(decoded(data)):
         try:
-            _line(state, number, line)
+            _line(state, number, line, "direct" if role == "declares" else "unknown")
         except InputError as error:
             state.problems.append(Problem(error.message, number))
+        _require_bounds(state)
     return Parsed(
         role=role,
         packages=tuple(state.packages),
@@ -92,7 +94,7 @@ def _parse(data: bytes, role: Literal["pins", "declares", "limits"]) -> Parsed:
     )
 
 
-def _line(state: _State, number: int, line: str) -> None:
+def _line(state: _State, number: int, line: str, relation: Relation) -> None:
     if len(line) > _MAX_LINE:
         raise InputError(f"a line of {len(line)} characters, more than the limit of {_MAX_LINE}")
     words = line.split(" ")
@@ -101,9 +103,8 @@ def _line(state: _State, number: int, line: str) -> None:
     options = _options(" ".join(words[count:]))
     editable = [value for name, value in options if name in _EDITABLE]
     if text or editable:
-        _require_room(state)
         hashes = distinct(_hash(value) for name, value in options if name == "--hash")
-        state.packages.append(package_of(text or editable[0], line=number, hashes=hashes))
+        state.packages.append(package_of(text or editable[0], line=number, hashes=hashes, relation=relation))
         return
     for name, value in options:
         if name in _OF_A_REQUIREMENT:
@@ -116,9 +117,11 @@ def _line(state: _State, number: int, line: str) -> None:
             state.requires_hashes = True
 
 
-def _require_room(state: _State) -> None:
-    if len(state.packages) >= MAX_PACKAGES:
+def _require_bounds(state: _State) -> None:
+    if len(state.packages) + len(state.includes) + len(state.indexes) > MAX_PACKAGES:
         raise too_many(MAX_PACKAGES + 1)
+    if len(state.problems) > MAX_PROBLEMS:
+        raise InputError(f"more than {MAX_PROBLEMS} lines cannot be read, the first in line {state.problems[0].line}")
 
 
 def _options(text: str) -> list[tuple[str, str]]:
