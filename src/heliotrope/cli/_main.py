@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "heliotrope.cli.scan",
         "Inspect model files and folders without loading, importing or executing anything.",
     ),
+    "bom": (
+        "heliotrope.cli.bom",
+        "Write a bill of materials (CycloneDX 1.7 ML-BOM): models, data, packages and how they hang together.",
+    ),
     "init": ("heliotrope.cli.init", "Write heliotrope.yaml from what is found in a repository."),
     "demo": ("heliotrope.cli.demo", "Build and assess the examples."),
     "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),

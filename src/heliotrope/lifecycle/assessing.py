@@ -21,6 +21,7 @@ from heliotrope.gate import effective_policy
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
+from heliotrope.lifecycle.bom import assessed_bom
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
@@ -124,7 +125,9 @@ def assess(
         named = target.settings.report_dir.value
         folder = Path(named) if named else target.state / "reports" / assessment.id
         read_blob = _blob_reader(store.blobs)
-        reports = write_reports(assessment, folder, read_blob=read_blob)
+        reports = write_reports(
+            assessment, folder, bom=assessed_bom(target.project, assessment).text, read_blob=read_blob
+        )
         return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
 
 

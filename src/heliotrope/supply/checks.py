@@ -1,4 +1,4 @@
-"""The check supply.inventory."""
+"""The checks of this room: supply.inventory here, supply.dependencies in a module of its own."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +15,12 @@ from heliotrope.engine.files import LINK_LEAVES
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.listing import listed_tree
 from heliotrope.engine.registry import check
+from heliotrope.supply.dependency_check import dependencies, plan_dependencies
 from heliotrope.supply.interface import InventoryParameters
 from heliotrope.supply.inventory import take_inventory
 from heliotrope.supply.rules import LINK_LEAVES_TREE
 
-__all__ = ["inventory", "plan"]
+__all__ = ["dependencies", "inventory", "plan", "plan_dependencies"]
 
 _MAX_FINDINGS = 100
 """Links reported one by one; a folder that is a farm of links is told in one more finding."""
