@@ -12,7 +12,7 @@ from heliotrope.config.reference import render_reference
 from heliotrope.core.errors import ExitCode
 from heliotrope.engine.registry import checks
 from heliotrope.gate import default_policy
-from heliotrope.lifecycle.rules import all_rules
+from heliotrope.lifecycle.rules import own_rules
 from heliotrope.report import json_schemas
 
 __all__ = ["main", "pages"]
@@ -73,7 +73,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _checks() -> str:
     parts = ["# Checks\n\nWhat `helio assess` runs. `--only` and `--skip` take these names, with wildcards.\n"]
-    for item in checks():
+    for item in (check for check in checks() if check.built_in):
         summary = (item.function.__doc__ or "").strip().splitlines()[0] if item.function.__doc__ else item.title
         needs = f"the extra `{item.extra}`" if item.extra else "nothing beyond the base install"
         code = "yes: only with consent" if item.runs_project_code else "no"
@@ -87,7 +87,7 @@ def _checks() -> str:
 
 def _rules() -> str:
     parts = ["# Rules\n\nEach finding names a rule; each rule has its section here.\n"]
-    for rule in all_rules():
+    for rule in own_rules():
         taxonomy = ", ".join(rule.taxonomy) or "none"
         fix = f"{rule.fix.text} ({'cannot' if rule.fix.safe else 'may'} change what the model computes)"
         parts.append(

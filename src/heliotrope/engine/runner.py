@@ -123,12 +123,10 @@ class Runner:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
         absent = [module for module in descriptor.modules if importlib.util.find_spec(module) is None]
-        if absent and descriptor.extra:
-            advice = f"pip install 'heliotrope[{descriptor.extra}]'"
-            return Skipped(
-                code="missing_extra",
-                reason=f"needs the extra '{descriptor.extra}' ({', '.join(absent)} not installed): {advice}",
-            )
+        if absent:
+            needed = f"the extra '{descriptor.extra}'" if descriptor.built_in and descriptor.extra else "more packages"
+            advice = f"pip install '{descriptor.requirement}'"
+            return Skipped(code="missing_extra", reason=f"needs {needed} ({', '.join(absent)} not installed): {advice}")
         if descriptor.runs_project_code and not self.consent.given:
             return Inconclusive(
                 reason=f"it would run code of this project: {self.consent.how}", needs=self.consent.needs
