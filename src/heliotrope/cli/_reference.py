@@ -1,6 +1,5 @@
 """The reference pages, written from the code: `python -m heliotrope.cli._reference docs/reference`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +7,13 @@ from pathlib import Path
 import click
 
 from heliotrope.cli._main import COMMANDS, root
+from heliotrope.cli._reference_python import python_page
+from heliotrope.cli._reference_schemas import schema_pages
 from heliotrope.config.reference import render_reference
 from heliotrope.core.errors import ExitCode
 from heliotrope.engine.registry import checks
 from heliotrope.gate import default_policy
 from heliotrope.lifecycle.rules import own_rules
-from heliotrope.report import json_schemas
 
 __all__ = ["main", "pages"]
 
@@ -28,10 +28,6 @@ _EXIT_MEANINGS = {
 
 def pages() -> dict[str, str]:
     """File name to content of every generated page."""
-    schemas = {
-        f"schemas/{name.replace('/', '-')}.json": json.dumps(schema, indent=2, sort_keys=True) + "\n"
-        for name, schema in json_schemas().items()
-    }
     return {
         "configuration.md": render_reference(),
         "commands.md": _commands(),
@@ -39,7 +35,8 @@ def pages() -> dict[str, str]:
         "rules.md": _rules(),
         "policy.md": _policy(),
         "exit-codes.md": _exit_codes(),
-        **schemas,
+        "python.md": python_page(),
+        **schema_pages(),
     }
 
 

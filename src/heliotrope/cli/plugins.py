@@ -27,8 +27,7 @@ def command(ctx: click.Context) -> None:
     form = settings.choose_format("table", "json")
     listed = list_plugins(settings.config)
     if form == "json":
-        document: dict[str, Any] = {"schema": "heliotrope.plugins/v1", **listed.document()}
-        settings.emit(canonical_bytes(document).decode())
+        settings.emit(canonical_bytes(listed).decode())
         return
     lines = ["Checks", *_lines(listed.checks)]
     lines += ["", "Analysers of plug-ins", *(_lines(listed.analysers) or ["  none is installed"])]

@@ -6,13 +6,17 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from heliotrope.config.loader import load_config
 from heliotrope.core.records import Record
 from heliotrope.engine.interface import CheckDescriptor
 from heliotrope.engine.registry import Unavailable, checks, unavailable
 from heliotrope.scan.registry import AnalyserDescriptor, analysers
 
-__all__ = ["PluginEntry", "PluginList", "list_plugins"]
+__all__ = ["PLUGINS_SCHEMA", "PluginEntry", "PluginList", "list_plugins"]
+
+PLUGINS_SCHEMA = "heliotrope.plugins/v1"
 
 State = Literal["available", "off", "unavailable"]
 
@@ -41,6 +45,7 @@ class PluginEntry(Record):
 class PluginList(Record):
     """Everything that `helio plugins` shows."""
 
+    schema_: Literal["heliotrope.plugins/v1"] = Field(default="heliotrope.plugins/v1", alias="schema")
     checks: tuple[PluginEntry, ...]
     analysers: tuple[PluginEntry, ...]
     broken: tuple[PluginEntry, ...]
