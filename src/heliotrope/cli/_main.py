@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),
     "trust": ("heliotrope.cli.trust", "Say which projects may run their code."),
     "config": ("heliotrope.cli.config", "Show which setting holds and where it comes from."),
-    "plugins": ("heliotrope.cli.plugins", "List checks, available or not, and why."),
+    "plugins": ("heliotrope.cli.plugins", "List checks and analysers, available or not, and why."),
     "doctor": ("heliotrope.cli.doctor", "Look at this installation and say what is missing."),
 }
 """Command name to (module, short help). The help is repeated here so that `helio --help` imports none of them."""

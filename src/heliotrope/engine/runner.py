@@ -140,11 +140,12 @@ class Runner:
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
         for extra, modules in ((descriptor.extra, descriptor.modules), (planned.extra, planned.modules)):
             absent = [module for module in modules if importlib.util.find_spec(module) is None]
-            if absent and extra:
-                advice = f"pip install 'heliotrope[{extra}]'"
+            if absent:
+                named = descriptor.built_in and extra
+                needed = f"the extra '{extra}'" if named else "more packages"
+                advice = f"pip install '{f'heliotrope[{extra}]' if named else descriptor.requirement}'"
                 return Skipped(
-                    code="missing_extra",
-                    reason=f"needs the extra '{extra}' ({', '.join(absent)} not installed): {advice}",
+                    code="missing_extra", reason=f"needs {needed} ({', '.join(absent)} not installed): {advice}"
                 )
         kind = consent_kind(descriptor, planned)
         if kind != "none" and not self.consent.given:

@@ -17,7 +17,7 @@ from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
 from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
-from heliotrope.gate import effective_policy
+from heliotrope.gate import EffectivePolicy, effective_policy
 from heliotrope.ledger.blobs import BlobStore
 from heliotrope.ledger.interface import Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
@@ -29,6 +29,7 @@ from heliotrope.lifecycle.project_code import code_files
 from heliotrope.lifecycle.reports import write_reports
 from heliotrope.lifecycle.state import Store, open_store
 from heliotrope.lifecycle.target import Target, resolve_target
+from heliotrope.scan import enable
 
 __all__ = ["AssessOptions", "Assessed", "Observer", "assess"]
 
@@ -97,6 +98,7 @@ def assess(
     effective, source = effective_policy(
         config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
     )
+    target, effective = _with_analysers(target, effective)
     selection = replace(options.selection, configured_skip=config.checks.skip if config else ())
     runs = [_with_code_input(run, target.project) for run in plan(target.project, selection)]
     with open_store(target.state, target.settings.ledger.value, clock) as store:
@@ -129,6 +131,14 @@ def assess(
             assessment, folder, bom=assessed_bom(target.project, assessment).text, read_blob=read_blob
         )
         return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
+
+
+def _with_analysers(target: Target, effective: EffectivePolicy) -> tuple[Target, EffectivePolicy]:
+    """Third-party analysers that are on, in the plan by id and in the policy by id and version."""
+    names = enable(effective.analysers).names
+    project = replace(target.project, analysers=tuple(name for name, _ in names))
+    told = tuple(f"{name} {version}" for name, version in names)
+    return replace(target, project=project), effective.model_copy(update={"analysers": told})
 
 
 def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) -> Runner:

@@ -60,7 +60,7 @@ def _python() -> Diagnosis:
 def _extras() -> list[Diagnosis]:
     needs: dict[str, set[str]] = {}
     for descriptor in checks():
-        if descriptor.extra:
+        if descriptor.extra and descriptor.built_in:
             needs.setdefault(descriptor.extra, set()).update(descriptor.modules)
     rows = []
     for extra, modules in sorted(needs.items()):
