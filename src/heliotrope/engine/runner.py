@@ -17,8 +17,7 @@ from heliotrope.engine.files import digest_inputs, stat_inputs
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry, Ledger
+from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
 __all__ = ["Consent", "Recorded", "Runner"]
 
@@ -52,7 +51,7 @@ class Runner:
     """Runs planned checks one after the other. Each run is appended to the ledger in one transaction."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     clock: Clock
     consent: Consent
     limits: Limits
