@@ -10,11 +10,11 @@ from heliotrope.core.errors import LedgerError, UsageError
 from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.text import printable
 from heliotrope.ledger._postgres_url import is_postgres, parse_postgres
-from heliotrope.ledger.blobs import BLOBS_NAME, BlobStore
 from heliotrope.ledger.interface import Appended, Blobs, Entry, EntryKind, Head, Ledger, LedgerTampered, Verified
 
 if TYPE_CHECKING:
     from heliotrope.ledger._database import Database
+    from heliotrope.ledger._import import Imported
     from heliotrope.ledger._sql import SqlLedger
 
 __all__ = [
@@ -26,8 +26,10 @@ __all__ = [
     "Ledger",
     "LedgerTampered",
     "Verified",
+    "import_ledger",
     "is_postgres",
     "ledger_path",
+    "migrate_ledger",
     "open_ledger",
 ]
 
@@ -72,7 +74,7 @@ def open_ledger(
     from heliotrope.ledger import _state
     from heliotrope.ledger._sql import SqlLedger
 
-    database, blobs, known_as = _resolve(location, busy_timeout)
+    database, known_as = _resolve(location, busy_timeout)
 
     def new_id() -> str:
         created = ledger_id or str(uuid.uuid4())
@@ -88,18 +90,53 @@ def open_ledger(
     except BaseException:
         database.close()
         raise
-    return SqlLedger(database, ledger_id=found, blobs=blobs, clock=clock or SystemClock(), ids=ids or UlidSource())
+    return SqlLedger(database, ledger_id=found, clock=clock or SystemClock(), ids=ids or UlidSource())
 
 
-def _resolve(location: str | Path, timeout: float) -> "tuple[Database, Blobs, Path | str]":
-    """The database a location means, its blobs, and what the list of own ledgers calls it."""
+def import_ledger(path: Path, location: str | Path) -> "Imported":
+    """Read a file that `export` wrote into a new or empty ledger, which then is that ledger: same id, same head.
+
+    It counts as this user's own from then on. LedgerError, and nothing is imported, for a file that does not hold.
+    """
+    from heliotrope.ledger import _state
+    from heliotrope.ledger._import import import_file, read_heading
+
+    ledger_id, _ = read_heading(path)
+    with open_ledger(location, create=True, ledger_id=ledger_id):
+        pass  # what was there is known to be a ledger now, and there is one
+    database, known_as = _resolve(location, _BUSY_SECONDS)
+    try:
+        database.prepare(create=False, new_id=lambda: ledger_id)
+        imported = import_file(database, path)
+        _state.register(ledger_id, known_as)
+        _state.remember_head(ledger_id, str(imported.verified.head), imported.verified.head.sequence)
+    finally:
+        database.close()
+    return imported
+
+
+def migrate_ledger(location: str | Path, target: int | None = None) -> tuple[int, int]:
+    """Bring a ledger to another schema, today's if none is named; the one it had and the one it has. LedgerError otherwise."""
+    from heliotrope.ledger._tables import SCHEMA_VERSION
+    from heliotrope.ledger.migrations import migrate
+
+    database, _ = _resolve(location, _BUSY_SECONDS)
+    wanted = SCHEMA_VERSION if target is None else target
+    try:
+        database.prepare(create=False, new_id=lambda: "")
+        return migrate(database, wanted), wanted
+    finally:
+        database.close()
+
+
+def _resolve(location: str | Path, timeout: float) -> "tuple[Database, Path | str]":
+    """The database a location means, and what the list of own ledgers calls it."""
     if is_postgres(location):
-        from heliotrope.ledger._database_blobs import DatabaseBlobs
         from heliotrope.ledger._postgres import PostgresDatabase
 
         server = PostgresDatabase(parse_postgres(str(location)), timeout=timeout)
-        return server, DatabaseBlobs(server), server.location
+        return server, server.location
     from heliotrope.ledger._sqlite import SqliteDatabase
 
     path = ledger_path(location).absolute()
-    return SqliteDatabase(path, timeout=timeout), BlobStore(path.parent / BLOBS_NAME), path.resolve()
+    return SqliteDatabase(path, timeout=timeout), path.resolve()

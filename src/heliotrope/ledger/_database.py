@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
 from heliotrope.ledger._tables import SCHEMA_VERSION
+from heliotrope.ledger.interface import Blobs
 
 __all__ = ["OLDEST_SCHEMA", "Database", "known_version"]
 
@@ -53,6 +54,9 @@ class Database(Protocol):
 
     def guard_problem(self, connection: sa.Connection) -> str | None:
         """A table, index or trigger that somebody removed or switched off."""
+
+    def blobs(self, connection: sa.Connection | None = None) -> Blobs:
+        """What is kept beside the ledger; with a connection, as part of its transaction where blobs are rows, too."""
 
     def reclaim(self) -> None:
         """Give back the space of what was removed, and leave no trace of it where that can be helped."""

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +27,12 @@ _PART = 2**20
 class DatabaseBlobs:
     """`Blobs` in rows of a megabyte, written in one transaction."""
 
-    def __init__(self, database: Database, *, limit: int = MAX_BLOB_BYTES) -> None:
+    def __init__(
+        self, database: Database, *, connection: sa.Connection | None = None, limit: int = MAX_BLOB_BYTES
+    ) -> None:
+        """With a connection, everything happens within its transaction."""
         self._database = database
+        self._connection = connection
         self._limit = limit
 
     def put(self, data: bytes, media_type: str) -> Blob:
@@ -46,7 +50,7 @@ class DatabaseBlobs:
         digest = require_digest(blob.sha256 if isinstance(blob, Blob) else blob)
         self._require_place()
         data = bytearray()
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             with closing(self._parts(connection, digest)) as parts:
                 for part in parts:
                     data += part
@@ -63,12 +67,12 @@ class DatabaseBlobs:
 
     def has(self, digest: Sha256) -> bool:
         self._require_place()
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             return self._is_there(connection, require_digest(digest))
 
     def remove(self, digest: Sha256) -> bool:
         self._require_place()
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             gone = connection.execute(sa.delete(blob_parts).where(blob_parts.c.sha256 == require_digest(digest)))
             return gone.rowcount > 0
 
@@ -97,7 +101,7 @@ class DatabaseBlobs:
         return Blob(sha256=digest.hexdigest(), size=size, media_type=media_type)
 
     def _store(self, digest: str, aside: BinaryIO) -> None:
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             if self._is_there(connection, digest):
                 found = hashlib.sha256()
                 for part in self._parts(connection, digest):
@@ -110,6 +114,12 @@ class DatabaseBlobs:
                 row = {"sha256": digest, "part": number, "body": part}
                 connection.execute(sa.insert(blob_parts), [row])
                 number += 1
+
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.reading() if self._connection is None else nullcontext(self._connection)
+
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.writing() if self._connection is None else nullcontext(self._connection)
 
     def _parts(self, connection: sa.Connection, digest: str) -> Generator[bytes, None, None]:
         query = sa.select(blob_parts.c.body).where(blob_parts.c.sha256 == digest).order_by(blob_parts.c.part)

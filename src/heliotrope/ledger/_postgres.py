@@ -12,6 +12,7 @@ from heliotrope.core.errors import LedgerError, MissingExtraError
 from heliotrope.core.text import printable
 from heliotrope.ledger import _postgres_schema as objects
 from heliotrope.ledger._database import known_version
+from heliotrope.ledger._database_blobs import DatabaseBlobs
 from heliotrope.ledger._postgres_errors import explain
 from heliotrope.ledger._postgres_url import PostgresLocation
 from heliotrope.ledger._tables import SCHEMA_VERSION, meta
@@ -112,6 +113,9 @@ class PostgresDatabase:
 
     def guard_problem(self, connection: sa.Connection) -> str | None:
         return objects.missing_object(connection, self._location.schema, self.version)
+
+    def blobs(self, connection: sa.Connection | None = None) -> DatabaseBlobs:
+        return DatabaseBlobs(self, connection=connection)
 
     def reclaim(self) -> None:
         """Only the owner of a table may; for others the server does it in its own time."""

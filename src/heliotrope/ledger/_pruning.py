@@ -12,10 +12,7 @@ from heliotrope.ledger._database import Database
 from heliotrope.ledger._tables import contents, events
 from heliotrope.ledger.interface import MAX_KEYS, PRUNED_BLOB_KEY, PRUNED_KEY, Entry, Retention
 
-__all__ = ["MAX_PRUNED_AT_ONCE", "prune"]
-
-MAX_PRUNED_AT_ONCE = MAX_KEYS
-"""Contents and blobs that one retention record can name: each is a key of it."""
+__all__ = ["prune"]
 
 
 def prune(
@@ -37,8 +34,8 @@ def prune(
             f"the ledger {printable(database.location)} has format {database.version}, which keeps everything",
             hint="`helio ledger migrate` brings it to a format that knows retention",
         )
-    if len(content_ids) + len(blobs) > MAX_PRUNED_AT_ONCE:
-        raise LedgerError(f"at most {MAX_PRUNED_AT_ONCE} contents are removed at once", hint="remove them in parts")
+    if len(content_ids) + len(blobs) > MAX_KEYS:  # each is a key of the retention record
+        raise LedgerError(f"at most {MAX_KEYS} contents are removed at once", hint="remove them in parts")
     with database.writing() as connection:
         removable = _removable(connection, content_ids, retention.horizon)
         if not removable and not blobs:

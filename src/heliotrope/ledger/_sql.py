@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from heliotrope.ledger import _state
 from heliotrope.ledger._append import PAGE, Prepared, append_prepared, changed, read_head
 from heliotrope.ledger._chain import claim, indexed
 from heliotrope.ledger._database import Database
+from heliotrope.ledger._export import Exported, new_file, write_export
 from heliotrope.ledger._pruning import prune
 from heliotrope.ledger._tables import contents, event_keys, events
 from heliotrope.ledger._verify import verify_records, was_pruned
@@ -42,9 +44,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class SqlLedger:
     """A `Ledger` in a database. Safe to share between threads; several processes may append to one file."""
 
-    def __init__(self, database: Database, *, ledger_id: str, blobs: Blobs, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, database: Database, *, ledger_id: str, clock: Clock, ids: IdSource) -> None:
         self._database = database
-        self._blobs = blobs
         self._id = ledger_id
         self._clock = clock
         self._ids = ids
@@ -60,7 +61,7 @@ class SqlLedger:
 
     @property
     def blobs(self) -> Blobs:
-        return self._blobs
+        return self._database.blobs()
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         prepared = [Prepared(entry) for entry in entries]
@@ -73,17 +74,22 @@ class SqlLedger:
         return [Appended(row["sequence"], row["id"], row["time"], row["content_id"]) for row in rows]
 
     def prune(self, retention: Retention, content_ids: Sequence[Sha256], blobs: Sequence[Sha256] = ()) -> list[Sha256]:
-        """Remove contents and say so in a retention record, in one transaction; the ids of what was removed.
-
-        `blobs` are named in it, and are then to be removed by the caller. At most MAX_PRUNED_AT_ONCE of both.
-        """
         time = timestamp(self._clock.now())
         removed = prune(self._database, retention, content_ids, blobs, ledger_id=self._id, time=time, ids=self._ids)
         self._wrote = True
         return removed
 
+    def export(self, path: Path, *, blobs: bool = False) -> Exported:
+        """Write all of it, verified, into one file that `import_ledger` reads; with the blobs its runs name if asked.
+
+        LedgerTampered, and no file, for a ledger that does not hold.
+        """
+        known = self.remembered_head()
+        with new_file(path) as file, self._database.reading() as connection:
+            verified = verify_records(connection, self._id, known)
+            return write_export(file, connection, self._id, verified, self.blobs if blobs else None)
+
     def reclaim(self) -> None:
-        """Give the space of what was pruned back to the machine."""
         self._database.reclaim()
 
     def head(self) -> Head:

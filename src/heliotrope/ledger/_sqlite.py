@@ -25,6 +25,7 @@ from heliotrope.ledger._sqlite_file import (
     remove,
 )
 from heliotrope.ledger._tables import SCHEMA_VERSION, meta, metadata, tables
+from heliotrope.ledger.blobs import BLOBS_NAME, BlobStore
 
 __all__ = ["SqliteDatabase"]
 
@@ -143,6 +144,9 @@ class SqliteDatabase:
         wanted = _OBJECTS | {("trigger", name) for name in self.guards(self.version)}
         missing = sorted(wanted - {(kind, name) for kind, name, _ in self._objects(connection)})
         return f"the {missing[0][0]} {missing[0][1]} was removed" if missing else None
+
+    def blobs(self, connection: sa.Connection | None = None) -> BlobStore:
+        return BlobStore(self.path.parent / BLOBS_NAME)
 
     def reclaim(self) -> None:
         """Lay the file anew, and empty the write-ahead log, which still holds what was removed."""

@@ -1,6 +1,7 @@
 """Bytes kept beside the ledger as files named by their SHA-256, and held against it whenever they are read."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from heliotrope.core.evidence import Blob
 from heliotrope.core.records import Sha256
 from heliotrope.core.text import printable, shorten
 
-__all__ = ["BLOBS_NAME", "MAX_BLOB_BYTES", "BlobStore", "chunks_of", "require_digest"]
+__all__ = ["BLOBS_NAME", "MAX_BLOB_BYTES", "BlobStore", "blobs_of_run", "chunks_of", "require_digest"]
 
 BLOBS_NAME = "blobs"
 """The folder beside a ledger's file."""
@@ -170,6 +171,18 @@ class BlobStore:
             f"blobs in {printable(str(self._root))} cannot be read or written: {where}: {error.strerror}",
             hint="check permissions and free space of that folder",
         )
+
+
+def blobs_of_run(body: bytes) -> Iterator[str]:
+    """Digests of the blobs that the content of a run names."""
+    try:
+        named = json.loads(body).get("blobs", [])
+    except (ValueError, AttributeError, RecursionError):
+        return
+    for item in named if isinstance(named, list) else []:
+        digest = item.get("sha256") if isinstance(item, dict) else None
+        if isinstance(digest, str):
+            yield digest
 
 
 def require_digest(text: str) -> Sha256:

@@ -214,6 +214,16 @@ class Ledger(Protocol):
         Without a head, records missing at the end and a chain recomputed from end to end cannot be seen.
         """
 
+    def prune(self, retention: Retention, content_ids: Sequence[Sha256], blobs: Sequence[Sha256] = ()) -> list[Sha256]:
+        """Remove contents and say so in a retention record, in one transaction; the ids of what was removed.
+
+        Left alone is what a record after the retention's horizon refers to. `blobs` are named in the record, and then to
+        be removed by the caller. At most MAX_KEYS of both.
+        """
+
+    def reclaim(self) -> None:
+        """Give the space of what was removed back to the machine, and leave no trace of it where that can be helped."""
+
     def remembered_head(self) -> Head | None:
         """The newest head that this user's own state folder knows for this ledger."""
 
