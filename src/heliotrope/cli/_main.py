@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "init": ("heliotrope.cli.init", "Write heliotrope.yaml from what is found in a repository."),
     "demo": ("heliotrope.cli.demo", "Build and assess the examples."),
-    "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),
+    "ledger": ("heliotrope.cli.ledger", "Verify what was recorded; export, import, migrate or prune it."),
     "trust": ("heliotrope.cli.trust", "Say which projects may run their code."),
     "config": ("heliotrope.cli.config", "Show which setting holds and where it comes from."),
     "plugins": ("heliotrope.cli.plugins", "List checks and analysers, available or not, and why."),

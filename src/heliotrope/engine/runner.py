@@ -20,8 +20,7 @@ from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Pl
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry, Ledger
+from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
 __all__ = ["Consent", "Recorded", "Runner", "consent_kind", "remove_abandoned"]
 
@@ -62,7 +61,7 @@ class Runner:
     """Runs planned checks one after the other. Each run is appended to the ledger in one transaction."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     clock: Clock
     consent: Consent
     limits: Limits

@@ -18,8 +18,7 @@ from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
 from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
 from heliotrope.gate import EffectivePolicy, effective_policy
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry
+from heliotrope.ledger.interface import Blobs, Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
 from heliotrope.lifecycle.bom import assessed_bom
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
@@ -213,7 +212,7 @@ def _keep(assessment: Assessment, target: Target, store: Store) -> None:
     store.ledger.append([Entry("assessment", assessment.model_copy(update={"evidence": ()}), keys)])
 
 
-def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
+def _blob_reader(blobs: Blobs) -> Callable[[str], bytes | None]:
     def read(sha256: str) -> bytes | None:
         try:
             return blobs.get(sha256)

@@ -8,11 +8,10 @@ from pathlib import Path
 from heliotrope.core.errors import ExitCode, HeliotropeError, LedgerError
 from heliotrope.core.ids import Clock
 from heliotrope.core.text import printable
-from heliotrope.ledger import ledger_path, open_ledger
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Ledger
+from heliotrope.ledger import is_postgres, open_ledger
+from heliotrope.ledger.interface import Blobs, Ledger
 from heliotrope.ledger.ownership import require_own
-from heliotrope.lifecycle.names import BLOBS_NAME, LEDGER_NAME
+from heliotrope.lifecycle.names import LEDGER_NAME
 from heliotrope.lifecycle.writing import write_whole
 
 __all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
@@ -30,8 +29,9 @@ class Store:
     """An open ledger with its blobs."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     location: str
+    """For reports: never with a password."""
 
 
 def prepare_state(state: Path) -> None:
@@ -64,13 +64,10 @@ def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]
         path = state / LEDGER_NAME
         if path.exists() or path.is_symlink():
             require_own(path)
-        location, blobs = str(path), BlobStore(state / BLOBS_NAME)
-    else:
-        location = ledger
-        blobs = BlobStore(ledger_path(ledger).parent / BLOBS_NAME)
+    location = str(state / LEDGER_NAME) if ledger is None else ledger
     with open_ledger(location, create=True, clock=clock) as opened:
         opened.verify(opened.remembered_head())
-        yield Store(opened, blobs, location)
+        yield Store(opened, opened.blobs, opened.location if is_postgres(location) else location)
 
 
 def write_text(path: Path, text: str) -> None:
