@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from tests.projects import linear_project
 
 from heliotrope.api import Assessed, Threat, assess, attack, scan
 from heliotrope.core.errors import InputError, UsageError
-from tests.projects import linear_project
 
 FLOORS = {"clean_accuracy": 0.5, "robust_accuracy": 0.1}
 
@@ -128,7 +128,9 @@ def test_two_calls_with_one_seed_say_the_same(blobs):
 
 def test_results_show_themselves_and_write_the_reports(blobs, tmp_path):
     inputs, answers = blobs
-    result = assess(Nearest(), inputs, np.where(answers, "high", "low"), floors=FLOORS, suite="quick", name="a<b".replace("<", "-"))
+    result = assess(
+        Nearest(), inputs, np.where(answers, "high", "low"), floors=FLOORS, suite="quick", name="a<b".replace("<", "-")
+    )
     shown = result._repr_html_()
     assert "needs review" in shown
     assert "<script" not in shown

@@ -24,6 +24,7 @@ from heliotrope.engine.interface import Limits, RunContext
 from heliotrope.engine.registry import checks
 from heliotrope.gate import Facts, Observed, decide, exit_code_of, model_policy
 from heliotrope.subjects.checking import ModelCheck, OpenedFunction, model_checks
+from heliotrope.subjects.data import LabelledImages
 from heliotrope.subjects.images import ImageDataset
 from heliotrope.subjects.interface import Opened
 from heliotrope.subjects.prepare import Prepared
@@ -176,7 +177,8 @@ def _no_threat(opened: Opened) -> Outcome | None:
 def _by_gradients(opened: Opened, context: RunContext) -> CheckResult:
     assert isinstance(opened.model, TorchModel)
     assert isinstance(opened.data, ImageDataset)
-    return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, opened.data.data), context)
+    images = LabelledImages(opened.data.inputs, opened.data.answers.astype("int64"), opened.data.digests)
+    return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, images), context)
 
 
 def _run(run_id: str, one: _Applicable, opened: Opened, context: _Memory) -> _Done:

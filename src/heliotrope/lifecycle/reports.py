@@ -13,9 +13,9 @@ __all__ = ["write_reports"]
 
 
 def write_reports(
-    assessment: Assessment, folder: Path, *, bom: str, read_blob: Callable[[str], bytes | None]
+    assessment: Assessment, folder: Path, *, read_blob: Callable[[str], bytes | None], bom: str | None = None
 ) -> dict[str, Path]:
-    """report.html, .json, .sarif, .junit.xml and .md, and the bill of materials bom.cdx.json; the paths by format."""
+    """report.html, .json, .sarif, .junit.xml and .md, and the bill of materials bom.cdx.json if any; the paths by format."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -29,8 +29,9 @@ def write_reports(
         "sarif": ("report.sarif", render_sarif(assessment, rules)),
         "junit": ("report.junit.xml", render_junit(assessment)),
         "markdown": ("report.md", render_markdown(assessment)),
-        "bom": ("bom.cdx.json", bom),
     }
+    if bom is not None:
+        texts["bom"] = ("bom.cdx.json", bom)
     paths = {}
     for form, (name, text) in texts.items():
         paths[form] = folder / name

@@ -115,8 +115,38 @@ LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8)
 )
 KEYS = st.sampled_from(
-    "name version source url git path hash hashes files file groups extras dependencies markers index wheels sdist vcs "
-    "archive directory type registry sources _meta default package packages metadata lock-version manager".split()
+    [
+        "name",
+        "version",
+        "source",
+        "url",
+        "git",
+        "path",
+        "hash",
+        "hashes",
+        "files",
+        "file",
+        "groups",
+        "extras",
+        "dependencies",
+        "markers",
+        "index",
+        "wheels",
+        "sdist",
+        "vcs",
+        "archive",
+        "directory",
+        "type",
+        "registry",
+        "sources",
+        "_meta",
+        "default",
+        "package",
+        "packages",
+        "metadata",
+        "lock-version",
+        "manager",
+    ]
 )
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
