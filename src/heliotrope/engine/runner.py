@@ -137,15 +137,16 @@ class Runner:
         if planned.missing:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
-        for extra, modules in ((descriptor.extra, descriptor.modules), (planned.extra, planned.modules)):
-            absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        own = descriptor.extra if descriptor.built_in else None
+        for extra, requirement, modules in (
+            (own, descriptor.requirement, descriptor.modules),
+            (planned.extra, f"heliotrope[{planned.extra}]", planned.modules),
+        ):
+            absent = ", ".join(module for module in modules if importlib.util.find_spec(module) is None)
             if absent:
-                named = descriptor.built_in and extra
-                needed = f"the extra '{extra}'" if named else "more packages"
-                advice = f"pip install '{f'heliotrope[{extra}]' if named else descriptor.requirement}'"
-                return Skipped(
-                    code="missing_extra", reason=f"needs {needed} ({', '.join(absent)} not installed): {advice}"
-                )
+                needed = f"the extra '{extra}'" if extra else "more packages"
+                reason = f"needs {needed} ({absent} not installed): pip install '{requirement}'"
+                return Skipped(code="missing_extra", reason=reason)
         kind = consent_kind(descriptor, planned)
         if kind != "none" and not self.consent.given:
             return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)
