@@ -20,9 +20,25 @@ def hold_measurement(
     requirement: MeasurementRequirement, facts: Facts, subject: Subject, effective: EffectivePolicy
 ) -> Held:
     """A value is good when its whole interval is, bad when none of it is, and unknown across the limit."""
+    requirement = _as_measured(requirement, facts, subject)
     low, high = _limits(requirement, effective)
     held = _hold_limits(requirement, facts, subject, low, high)
     return replace(held, metric=requirement.metric, lowest=low, highest=high)
+
+
+def _as_measured(requirement: MeasurementRequirement, facts: Facts, subject: Subject) -> MeasurementRequirement:
+    """With the first alternative that was measured in place of a metric that was not; its limit is its floor alone."""
+    measured = {item.measurement.metric for item in _observed(facts, subject)}
+    if requirement.metric in measured:
+        return requirement
+    other = next((metric for metric in requirement.alternatives if metric in measured), None)
+    if other is None:
+        return requirement
+    return requirement.model_copy(update={"metric": other, "at_least": None, "at_most": None})
+
+
+def _observed(facts: Facts, subject: Subject) -> Iterable[Observed]:
+    return (item for item in facts.observed if item.measurement.subject == subject.urn and item.run in facts.runs)
 
 
 def _hold_limits(  # noqa: PLR0911 - one return for each way it can end
@@ -30,11 +46,7 @@ def _hold_limits(  # noqa: PLR0911 - one return for each way it can end
 ) -> Held:
     metric = requirement.metric
     run = latest_run(facts, requirement.check, subject)
-    seen = _worst(
-        item
-        for item in facts.observed
-        if (item.measurement.metric, item.measurement.subject) == (metric, subject.urn) and item.run in facts.runs
-    )
+    seen = _worst(item for item in _observed(facts, subject) if item.measurement.metric == metric)
     actual = _show(seen.measurement) if seen else "not measured"
     evidence = seen.evidence if seen else (run.evidence if run else ())
     if seen is None and run is not None and run.outcome == "not_applicable":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_VALUES",
     "LabelledImages",
+    "checked_images",
     "load_images",
     "read_parts",
     "require_classes",
@@ -59,16 +60,21 @@ def load_images(
     maps names of inputs to the SHA-256 their bytes must have. Raises InputError, or MissingExtraError without numpy.
     """
     try:
-        import numpy as np
+        import numpy  # noqa: F401, ICN001 - whether it is there
     except ImportError:
-        raise MissingExtraError("torch", module="numpy") from None
-    shape = _image_shape(declared)
-    images, labels, digests = read_parts(source, root, shape, names, expected or {})
-    arranged = _arranged(images, shape)
+        raise MissingExtraError("data", module="numpy") from None
+    images, labels, digests = read_parts(source, root, _image_shape(declared), names, expected or {})
+    scaled = checked_images(images, declared)
+    return LabelledImages(scaled, whole_labels(labels, len(scaled)), digests)
+
+
+def checked_images(images: "NDArray[np.generic]", declared: InputConfig) -> "NDArray[np.float32]":
+    """N x C x H x W in the declared range, 8-bit images scaled to it; InputError for another shape, type or range."""
+    import numpy as np
+
+    arranged = _arranged(images, _image_shape(declared))
     require_size(arranged, "images")
-    scaled = _scale(arranged, declared)
-    checked = whole_labels(labels, len(scaled))
-    return LabelledImages(np.ascontiguousarray(scaled), checked, digests)
+    return np.ascontiguousarray(_scale(arranged, declared))
 
 
 def require_size(values: "NDArray[np.generic]", what: str) -> None:

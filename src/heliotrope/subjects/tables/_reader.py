@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table"]
+__all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table", "read_rows"]
 
 MAX_KEPT_CELLS = 2**21
 """A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one, or texts, are read again each time."""
@@ -47,7 +47,7 @@ def open_table(source: DataSource, *, model: ModelConfig, root: Path, expected: 
     path = root / str(source.path)
     file = TableFile.open(path, what="data", expected=expected.get("data"))
     try:
-        return _looked_at(_rows_of(file), source, model, file)
+        return read_rows(_rows_of(file), source, model, where=show(file.path), digests={"data": file.sha256})
     except BaseException:
         file.close()
         raise
@@ -63,9 +63,12 @@ def _rows_of(file: TableFile) -> Rows:
             return CsvRows(file)
 
 
-def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFile) -> "TableReader":
+def read_rows(
+    rows: Rows, source: DataSource, model: ModelConfig, *, where: str, digests: dict[str, str]
+) -> "TableReader":
+    """Look at every row once. `where` names the table in errors."""
     declared = model.input.columns if model.input is not None else {}
-    chosen = choose_columns(rows.schema.names, source, declared, where=show(file.path))
+    chosen = choose_columns(rows.schema.names, source, declared, where=where)
     if kind_of(chosen.target, rows.schema.field(chosen.target).type) == "time":
         raise InputError(
             f"column {named(chosen.target)} holds dates, which are no answers of a model",
@@ -86,15 +89,15 @@ def _looked_at(rows: Rows, source: DataSource, model: ModelConfig, file: TableFi
         columns.append(column_of(seen, declared.get(name), plan.type or ("text" if text_task else None)))
     if not named_features:
         columns = [column for column in columns if column.type != "identifier"]
-    _require_columns(columns, file, text_task=text_task)
+    _require_columns(columns, where, text_task=text_task)
     parts = tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
-    return TableReader(rows, Features(parts), answers, profile.rows, {"data": file.sha256})
+    return TableReader(rows, Features(parts), answers, profile.rows, digests)
 
 
-def _require_columns(columns: Sequence[Column], file: TableFile, *, text_task: bool) -> None:
+def _require_columns(columns: Sequence[Column], where: str, *, text_task: bool) -> None:
     if not columns:
         raise InputError(
-            f"{show(file.path)} has no column left to give to the model besides the target and identifiers",
+            f"{where} has no column left to give to the model besides the target and identifiers",
             hint="name the columns the model takes in data.evaluate.features",
         )
     if text_task and len(columns) > 1:
