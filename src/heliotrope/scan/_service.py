@@ -21,6 +21,7 @@ from heliotrope.core.predicates.scan import (
 )
 from heliotrope.core.text import printable
 from heliotrope.engine.files import WalkedFile, WalkProblem, open_regular, walk
+from heliotrope.scan.beside import Folder
 from heliotrope.scan.collector import Collector
 from heliotrope.scan.dispatch import analyse, analyse_nested
 from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
@@ -139,7 +140,7 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits) -> FileRepor
     if size <= _SMALL:
         source = BytesSource(source.read(0, size))
     notes = Collector(target.shown, limits)
-    context = Context(notes, limits, Budget.of(limits), analyse_nested)
+    context = Context(notes, limits, Budget.of(limits), analyse_nested, beside=Folder(target.path.parent))
     if size == 0:
         recognised = _empty(target, notes)
     else:

@@ -2,6 +2,7 @@
 
 from heliotrope.scan.formats.data_files import IdxAnalyser
 from heliotrope.scan.formats.numpy_files import NumpyAnalyser
+from heliotrope.scan.formats.onnx_files import OnnxAnalyser
 from heliotrope.scan.formats.packed_files import PackedAnalyser
 from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
 from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
@@ -18,6 +19,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     SafetensorsAnalyser(),
     IdxAnalyser(),
     PackedAnalyser(),
+    OnnxAnalyser(),
     _PICKLE,
 )
 """In the order in which they name a file that is of several formats by its beginning."""

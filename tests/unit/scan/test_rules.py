@@ -12,6 +12,10 @@ from tests.unit.scan.assembler import (
     call,
     glob,
     npy,
+    onnx_model,
+    onnx_node,
+    onnx_tensor,
+    protobuf,
     rules,
     safetensors,
     scan_bytes,
@@ -184,6 +188,32 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         "m.safetensors",
         safetensors({"a": {**TENSOR, "shape": [3]}}, bytes(8)),
         safetensors(TWO, bytes(16)),
+    ),
+    "onnx-external-path": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="../../etc/passwd"),)),
+        onnx_model(tensors=(onnx_tensor(location="weights..bin"),)),
+    ),
+    "onnx-memory-address": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="*/_ORT_MEM_ADDR_/*", offset="4096", length="8"),)),
+        onnx_model(tensors=(onnx_tensor(location="ORT_MEM"),)),
+    ),
+    "onnx-external-range": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="m.onnx", offset="1000", length="8"),)),
+        onnx_model(tensors=(onnx_tensor(location="m.onnx", offset="0", length="8"),)),
+    ),
+    "onnx-custom-operator": ("m.onnx", onnx_model(onnx_node("Trick", "acme")), onnx_model(onnx_node("Relu"))),
+    "onnx-python-operator": (
+        "m.onnx",
+        onnx_model(onnx_node("PyCustomOpDef", "ai.onnx.contrib")),
+        onnx_model(onnx_node("Pow")),
+    ),
+    "onnx-script-in-text": (
+        "m.onnx",
+        onnx_model(more=((14, protobuf((1, "note"), (2, "<script>x()</script>"))),)),
+        onnx_model(more=((14, protobuf((1, "note"), (2, "a description of scripts"))),)),
     ),
 }
 """Rule to (file name, what breaks it, what does not)."""

@@ -23,6 +23,7 @@ _PACKED_UNREAD: tuple[tuple[bytes, str], ...] = ((b"\x28\xb5\x2f\xfd", "zstandar
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
     (".onnx", "onnx"),
+    (".ort", "onnxruntime"),
     (".pb", "protobuf"),
     (".keras", "keras"),
     (".h5", "hdf5"),
@@ -56,6 +57,7 @@ EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".safetensors": frozenset({"safetensors"}),
     ".npy": frozenset({"npy"}),
     ".npz": frozenset({"npz", "zip"}),
+    ".onnx": frozenset({"onnx"}),
     **dict.fromkeys(
         (
             ".txt",
