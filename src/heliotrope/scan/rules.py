@@ -373,6 +373,14 @@ RULES: tuple[Rule, ...] = (
         (_UNSAFE_ARTIFACT,),
         safe=True,
     ),
+    _rule(
+        "arrow-python-type",
+        "A table's column has a pickled type",
+        "high",
+        "Old readers of Arrow and Parquet unpickle such a type when they open the file, which runs whatever is in it.",
+        "Do not open this file with pyarrow before 14.0.1. Ask for the table with plain columns.",
+        _UNTRUSTED,
+    ),
 )
 """In the order of the reference documentation. An id is also the anchor in docs/reference/rules.md."""
 

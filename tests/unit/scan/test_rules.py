@@ -1,5 +1,6 @@
 """Each rule has a file that breaks it and a neighbour that does not."""
 
+import base64
 import struct
 import zipfile
 from collections.abc import Callable
@@ -51,6 +52,10 @@ def joblib_array(order: bytes, data: bytes) -> bytes:
     }
     state = b"".join(text(key) + value for key, value in parts.items())
     return glob("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81}(" + state + b"ub" + data
+
+
+def parquet(footer: bytes) -> bytes:
+    return b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
 def renamed_locally(archive: bytes, name: bytes, other: bytes) -> bytes:
@@ -209,6 +214,11 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         "m.onnx",
         onnx_model(onnx_node("PyCustomOpDef", "ai.onnx.contrib")),
         onnx_model(onnx_node("Pow")),
+    ),
+    "arrow-python-type": (
+        "t.parquet",
+        parquet(b"ARROW:schema " + base64.b64encode(b"xxarrow.py_extension_type" + bytes(9))),
+        parquet(b"ARROW:schema " + base64.b64encode(b"xxarrow.extension_type" + bytes(9))),
     ),
     "onnx-script-in-text": (
         "m.onnx",
