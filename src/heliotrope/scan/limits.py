@@ -45,6 +45,8 @@ class ScanLimits:
     """Its JSON takes up to thirty times the space when parsed. 45,000 tensors fit; the format's own limit is 100 MB."""
     max_protobuf_fields: int = 10_000_000
     """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
+    max_skops_schema: int = 12 * MIB
+    """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500

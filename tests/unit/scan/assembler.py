@@ -24,6 +24,8 @@ __all__ = [
     "protobuf",
     "safetensors",
     "scan_bytes",
+    "skops",
+    "skops_node",
     "stack_global",
     "text",
     "torch_zip",
@@ -139,6 +141,16 @@ def onnx_model(
 ) -> bytes:
     graph = protobuf(*((1, node) for node in nodes), (2, "graph"), *((5, tensor) for tensor in tensors))
     return protobuf((1, 8), (2, "tests"), (7, graph), (8, protobuf((2, 18))), *more)
+
+
+def skops_node(loader: str, full_name: str, content: object = None, **more: object) -> dict[str, object]:
+    module, _, name = full_name.rpartition(".")
+    return {"__loader__": loader, "__module__": module, "__class__": name, "content": content, **more}
+
+
+def skops(node: dict[str, object], *, protocol: object = 2, **members: bytes) -> bytes:
+    """A skops file around its outermost node."""
+    return zipped({"schema.json": json.dumps({**node, "protocol": protocol}).encode(), **members})
 
 
 def safetensors(header: dict[str, object] | str, data: bytes) -> bytes:

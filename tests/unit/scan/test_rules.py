@@ -20,6 +20,8 @@ from tests.unit.scan.assembler import (
     rules,
     safetensors,
     scan_bytes,
+    skops,
+    skops_node,
     stack_global,
     text,
     torch_zip,
@@ -193,6 +195,21 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         "m.safetensors",
         safetensors({"a": {**TENSOR, "shape": [3]}}, bytes(8)),
         safetensors(TWO, bytes(16)),
+    ),
+    "skops-dangerous-type": (
+        "m.skops",
+        skops(skops_node("FunctionNode", "posix.system")),
+        skops(skops_node("FunctionNode", "numpy.log1p")),
+    ),
+    "skops-unknown-type": (
+        "m.skops",
+        skops(skops_node("ObjectNode", "acme.Net")),
+        skops(skops_node("ObjectNode", "sklearn.svm._classes.SVC")),
+    ),
+    "skops-odd-node": (
+        "m.skops",
+        skops(skops_node("MethodNode", "sklearn.svm._classes.SVC", {"func": "fit"})),
+        skops(skops_node("JsonNode", "builtins.str", "1")),
     ),
     "onnx-external-path": (
         "m.onnx",

@@ -74,6 +74,7 @@ EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".npz": frozenset({"npz", "zip"}),
     ".onnx": frozenset({"onnx"}),
     ".ubj": frozenset({"xgboost-ubj"}),
+    ".skops": frozenset({"skops"}),
     ".cbm": frozenset({"catboost"}),
     **_BESIDE_MODELS,
 }
