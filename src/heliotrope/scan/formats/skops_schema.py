@@ -101,7 +101,7 @@ class _Judge:
         self._context = context
         self._policy = shipped_policy()
 
-    def node(self, node: dict[str, Any], *, called: bool) -> None:  # noqa: C901 - one branch for each kind of loader
+    def node(self, node: dict[str, Any], *, called: bool) -> None:  # noqa: C901, PLR0912 - one branch for each kind of loader
         """Judge one node, without those inside it."""
         if isinstance(node.get("module_path"), str) and isinstance(node.get("function"), str):
             self._judge(node["module_path"], node["function"], "refer")  # functions of protocol 0
