@@ -44,10 +44,13 @@ lint: $(VENV)/.dev  ## Style, types, layers, dependencies
 bench: $(VENV)/.dev  ## Measure, and write docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(PY) bench/run.py
 
-docs: $(VENV)/.dev  ## Write the reference pages from the code
+docs: $(VENV)/.dev  ## Write the reference pages from the code, and build the site in site/
 	$(PY) -m heliotrope.cli._reference docs/reference
+	rm -rf site
+	$(PY) -m sphinx -b html -W --keep-going -n -q docs site
+	@echo "open site/index.html"
 
 check: lint test  ## Lint and test
 
 clean:  ## Remove what was built
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site

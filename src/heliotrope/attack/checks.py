@@ -26,7 +26,7 @@ from heliotrope.subjects.prepare import Prepared, batch_size, prepare
 from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 
-__all__ = ["effective_threat", "evasion_pgd"]
+__all__ = ["attack_by_gradients", "effective_threat", "evasion_pgd"]
 
 _QUICK_STEPS = 20
 _QUICK_RESTARTS = 1
@@ -61,7 +61,11 @@ def _plan(project: Project) -> Iterator[Planned]:
 )
 def evasion_pgd(task: Task, context: RunContext) -> CheckResult:
     """Attack evaluation samples by PGD. Inconclusive when a health indicator failed; floors are for policy to set."""
-    prepared = prepare(task)
+    return attack_by_gradients(task, prepare(task), context)
+
+
+def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext) -> CheckResult:
+    """What `evasion.pgd` does, for a model and data at hand."""
     threat = effective_threat(prepared.parameters)
     target = _target(prepared, task.seed, context)
     result = pgd(target, threat, seed=task.seed, tick=_ticker(context, 0.0, 0.8, "attacking"))

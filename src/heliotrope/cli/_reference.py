@@ -1,6 +1,5 @@
 """The reference pages, written from the code: `python -m heliotrope.cli._reference docs/reference`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +7,13 @@ from pathlib import Path
 import click
 
 from heliotrope.cli._main import COMMANDS, root
+from heliotrope.cli._reference_python import python_page
+from heliotrope.cli._reference_schemas import schema_pages
 from heliotrope.config.reference import render_reference
 from heliotrope.core.errors import ExitCode
 from heliotrope.engine.registry import checks
 from heliotrope.gate import default_policy
-from heliotrope.lifecycle.rules import all_rules
-from heliotrope.report import json_schemas
+from heliotrope.lifecycle.rules import own_rules
 
 __all__ = ["main", "pages"]
 
@@ -28,10 +28,6 @@ _EXIT_MEANINGS = {
 
 def pages() -> dict[str, str]:
     """File name to content of every generated page."""
-    schemas = {
-        f"schemas/{name.replace('/', '-')}.json": json.dumps(schema, indent=2, sort_keys=True) + "\n"
-        for name, schema in json_schemas().items()
-    }
     return {
         "configuration.md": render_reference(),
         "commands.md": _commands(),
@@ -39,7 +35,8 @@ def pages() -> dict[str, str]:
         "rules.md": _rules(),
         "policy.md": _policy(),
         "exit-codes.md": _exit_codes(),
-        **schemas,
+        "python.md": python_page(),
+        **schema_pages(),
     }
 
 
@@ -73,7 +70,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _checks() -> str:
     parts = ["# Checks\n\nWhat `helio assess` runs. `--only` and `--skip` take these names, with wildcards.\n"]
-    for item in checks():
+    for item in (check for check in checks() if check.built_in):
         summary = (item.function.__doc__ or "").strip().splitlines()[0] if item.function.__doc__ else item.title
         needs = f"the extra `{item.extra}`" if item.extra else "nothing beyond the base install"
         code = "yes: only with consent" if item.runs_project_code else "no"
@@ -87,7 +84,7 @@ def _checks() -> str:
 
 def _rules() -> str:
     parts = ["# Rules\n\nEach finding names a rule; each rule has its section here.\n"]
-    for rule in all_rules():
+    for rule in own_rules():
         taxonomy = ", ".join(rule.taxonomy) or "none"
         fix = f"{rule.fix.text} ({'cannot' if rule.fix.safe else 'may'} change what the model computes)"
         parts.append(

@@ -1,6 +1,6 @@
-"""`helio plugins`: which checks there are."""
+"""`helio plugins`: which checks and analysers there are, and why some cannot be used."""
 
-import importlib.util
+from typing import Any
 
 import click
 
@@ -8,49 +8,43 @@ from heliotrope.cli._settings import global_options, settings_of
 
 __all__ = ["command"]
 
+_MARKS = {"available": "✓", "off": "·", "unavailable": "✗"}
+
 
 @click.command(name="plugins")
 @global_options
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List checks, available or not, and why."""
+    """List checks and analysers, available or not, and why.
+
+    Checks of installed plug-ins run in every assessment. Their analysers are off until --analyser, scan.analysers of
+    heliotrope.yaml or a policy names them; with --config FILE, those that it names are shown as on.
+    """
     from heliotrope.core.records import canonical_bytes
-    from heliotrope.core.text import printable
-    from heliotrope.engine.registry import checks, unavailable
+    from heliotrope.lifecycle.plugins import list_plugins
 
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
-    rows = []
-    for item in checks():
-        absent = [module for module in item.modules if importlib.util.find_spec(module) is None]
-        reason = f"needs: pip install 'heliotrope[{item.extra}]'" if absent else ""
-        rows.append(
-            {
-                "id": item.id,
-                "version": item.version,
-                "title": item.title,
-                "available": not absent,
-                "reason": reason,
-                "docs": item.docs,
-            }
-        )
-    rows += [
-        {
-            "id": f"plugin.{broken.name}",
-            "version": "",
-            "title": broken.module,
-            "available": False,
-            "reason": broken.reason,
-            "docs": "",
-        }
-        for broken in unavailable()
-    ]
+    listed = list_plugins(settings.config)
     if form == "json":
-        settings.emit(canonical_bytes({"schema": "heliotrope.plugins/v1", "checks": rows}).decode())
+        settings.emit(canonical_bytes(listed).decode())
         return
-    lines = []
-    for row in rows:
-        lines.append(f"{'✓' if row['available'] else '✗'} {row['id']:<22} {printable(str(row['title']))}")
-        if row["reason"]:
-            lines.append(f"    {printable(str(row['reason']))}")
+    lines = ["Checks", *_lines(listed.checks)]
+    lines += ["", "Analysers of plug-ins", *(_lines(listed.analysers) or ["  none is installed"])]
+    if listed.broken:
+        lines += ["", "Plug-ins that cannot be loaded", *_lines(listed.broken)]
     settings.emit("\n".join(lines))
+
+
+def _lines(items: Any) -> list[str]:
+    from heliotrope.core.text import printable
+
+    lines = []
+    for item in items:
+        version = f" {item.version}" if item.version else ""
+        origin = f" ({item.package})" if item.package else ""
+        name = printable(f"{item.id}{version}")
+        lines.append(f"  {_MARKS[item.state]} {name:<24} {printable(item.title)}{printable(origin)}")
+        if item.reason:
+            lines.append(f"      {printable(item.reason)}")
+    return lines

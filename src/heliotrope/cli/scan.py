@@ -1,6 +1,7 @@
 """`helio scan`: static inspection of model files."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from heliotrope.cli._settings import Settings, global_options, settings_of
 from heliotrope.core.errors import ExitCode, UsageError
 from heliotrope.core.predicates.scan import ScanDocument, ScanVerdict
 from heliotrope.core.text import printable
+
+if TYPE_CHECKING:
+    from heliotrope.scan.registry import Enabled
 
 __all__ = ["command"]
 
@@ -22,13 +26,19 @@ _EXIT_CODES: dict[ScanVerdict, ExitCode] = {
 
 @click.command(name="scan")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--analyser", multiple=True, metavar="ID", help="Let an analyser of a plug-in take part (may be repeated)."
+)
 @global_options
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
+def command(ctx: click.Context, paths: tuple[Path, ...], analyser: tuple[str, ...]) -> None:
     """Inspect model files and folders without loading, importing or executing anything.
 
     A file named here is judged whatever it is; inside a folder, only models, their data and their configuration are.
     Exit code: 1 suspicious or malicious, 3 not fully analysed or unsupported, 0 clean.
+
+    Analysers of plug-ins are off. --analyser names those that take part, else scan.analysers of the file that --config
+    names; a heliotrope.yaml in what is scanned is not asked.
     """
     from heliotrope.engine.files import is_present
     from heliotrope.scan import scan_paths
@@ -40,13 +50,24 @@ def command(ctx: click.Context, paths: tuple[Path, ...]) -> None:
             raise UsageError(
                 f"{printable(str(path))}: no such file or folder", hint="name a model file, or a folder that holds some"
             )
-    document = scan_paths(paths)
-    settings.emit(_render(document, form, settings))
+    enabled = _enabled(analyser, settings)
+    document = scan_paths(paths, analysers=enabled)
+    settings.emit(_render(document, form, settings, enabled))
     _record(document, settings)
     ctx.exit(_EXIT_CODES[document.verdict])
 
 
-def _render(document: ScanDocument, form: str, settings: Settings) -> str:
+def _enabled(named: tuple[str, ...], settings: Settings) -> "Enabled":
+    from heliotrope.scan.registry import NONE, enable
+
+    if named or settings.config is None:
+        return enable(named) if named else NONE
+    from heliotrope.config.loader import load_config
+
+    return enable(load_config(settings.config).config.scan.analysers)
+
+
+def _render(document: ScanDocument, form: str, settings: Settings, enabled: "Enabled") -> str:
     if form == "json":
         from heliotrope.report import render_json
 
@@ -55,7 +76,7 @@ def _render(document: ScanDocument, form: str, settings: Settings) -> str:
         from heliotrope.report import render_sarif
         from heliotrope.scan.rules import RULES
 
-        return render_sarif(document, RULES)
+        return render_sarif(document, (*RULES, *enabled.rules))
     from heliotrope.report import render_scan_terminal
 
     return render_scan_terminal(document, width=settings.width, color=settings.color)

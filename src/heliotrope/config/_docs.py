@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-__all__ = ["field_docs", "key_names", "models_in"]
+__all__ = ["attribute_docs", "field_docs", "key_names", "models_in"]
 
 
 @cache
@@ -22,14 +22,18 @@ def field_docs(model: type[BaseModel]) -> dict[str, str]:
     """Field name to the docstring under it, in one line; inherited fields included. Empty when there is no source."""
     docs: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        if not issubclass(base, BaseModel) or base is BaseModel:
-            continue
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        except (OSError, TypeError, SyntaxError):
-            continue
-        docs.update(_attribute_docs(tree))
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            docs.update(attribute_docs(base))
     return docs
+
+
+def attribute_docs(described: type) -> dict[str, str]:
+    """Attribute to the docstring under it, of a class itself. Empty when there is no source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(described)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    return dict(_attribute_docs(tree))
 
 
 def _attribute_docs(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from heliotrope.config._docs import field_docs
+from heliotrope.config._docs import field_docs, models_in
 from heliotrope.config._errors import PATTERN_MEANINGS
 from heliotrope.config.schema import HeliotropeConfig
 
-__all__ = ["render_reference"]
+__all__ = ["config_json_schema", "render_reference"]
 
 _HEAD = """\
 # heliotrope.yaml
@@ -46,6 +46,26 @@ def render_reference() -> str:
         f"| `{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(HeliotropeConfig, "")
     ]
     return _HEAD + "\n".join(rows) + "\n"
+
+
+def config_json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of heliotrope.yaml, with the meaning of every key, for editors."""
+    schema = HeliotropeConfig.model_json_schema(by_alias=True, mode="validation")
+    models = {model.__name__: model for model in _all_models(HeliotropeConfig)}
+    for name, described in [("HeliotropeConfig", schema), *schema.get("$defs", {}).items()]:
+        docs = field_docs(models[name]) if name in models else {}
+        for key, value in described.get("properties", {}).items():
+            if docs.get(key):
+                value["description"] = docs[key]
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$id": "urn:heliotrope:schema:heliotrope.config/v1", **schema}
+
+
+def _all_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for inner in models_in(field.annotation):
+            yield from _all_models(inner)
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:

@@ -8,6 +8,7 @@ from heliotrope.core.predicates.behaviour import Norm
 from heliotrope.core.records import MAX_SAFE_INTEGER, Record
 
 __all__ = [
+    "AnalyserId",
     "ChecksConfig",
     "ColumnConfig",
     "ColumnType",
@@ -24,12 +25,16 @@ __all__ = [
     "Name",
     "NormalisationConfig",
     "OutputKind",
+    "ScanConfig",
     "Suite",
     "ThreatConfig",
 ]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """A name that is safe in URNs, file names and reports."""
+
+AnalyserId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}(\.[a-z][a-z0-9-]{0,49}){1,2}$")]
+"""The id of an analyser of another package."""
 
 Suite = Literal["quick", "standard", "deep"]
 
@@ -236,6 +241,13 @@ class ChecksConfig(Record):
     """GiB of memory for each check's process; default 8."""
 
 
+class ScanConfig(Record):
+    """How files are inspected."""
+
+    analysers: tuple[AnalyserId, ...] = ()
+    """Analysers of installed plug-ins that take part, as in scorecard.formulas; all others are off."""
+
+
 class GatesConfig(Record):
     """What decides."""
 
@@ -264,6 +276,7 @@ class HeliotropeConfig(Record):
     """Start of everything random; equal seeds give equal results."""
     dependencies: tuple[str, ...] = ()
     """Lock and requirements files."""
+    scan: ScanConfig = ScanConfig()
     checks: ChecksConfig = ChecksConfig()
     gates: GatesConfig = GatesConfig()
 

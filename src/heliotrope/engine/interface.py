@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from heliotrope.config.schema import HeliotropeConfig, Suite
 from heliotrope.core.evidence import Blob
+from heliotrope.core.findings import Rule
 from heliotrope.core.outcomes import Outcome
 from heliotrope.core.records import Record, Sha256
 from heliotrope.core.runs import CheckResult
@@ -43,6 +44,8 @@ class Project:
     config: HeliotropeConfig | None
     config_path: Path | None
     suite: Suite
+    analysers: tuple[str, ...] = ()
+    """Ids of third-party analysers of files that the configuration or the policy names; all others are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Planned:
     """Configuration keys that must be filled first; if any, the outcome is inconclusive and names them."""
     estimate_seconds: float = 1.0
     extra: str | None = None
-    """The optional dependency group this subject needs, beyond the check's own."""
+    """The optional dependency group of this package that the subject needs, beyond the check's own."""
     modules: tuple[str, ...] = ()
     """Python modules by which that group is recognised."""
     consent: ConsentKind | None = None
@@ -122,14 +125,30 @@ class CheckDescriptor:
     runs_project_code: bool
     """Needs consent: --allow-code or a trust mark."""
     extra: str | None
-    """The optional dependency group it needs."""
+    """The optional dependency group of Heliotrope that it needs; for a check of another package, what pip is to install."""
     modules: tuple[str, ...]
     """Python modules that must be importable, by which the extra is recognised."""
     parameters: type[Record]
     plan: Callable[[Project], Iterator[Planned]]
     function: CheckFunction
+    rules: tuple[Rule, ...] = ()
+    """Rules that its findings name, as far as Heliotrope itself does not bring them."""
+    documentation: str = ""
+    """Where it is described, for a check of another package."""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it comes with Heliotrope itself."""
+        return self.function.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+    @property
+    def requirement(self) -> str:
+        """What pip is to install when its modules are missing."""
+        return f"heliotrope[{self.extra}]" if self.built_in and self.extra else self.extra or ", ".join(self.modules)
 
     @property
     def docs(self) -> str:
-        """The section of the reference that describes it."""
+        """Where it is described: the section of the reference, as a rule."""
+        if self.documentation:
+            return self.documentation
         return f"docs/reference/checks.md#{self.id.replace('.', '-')}"

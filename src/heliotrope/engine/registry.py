@@ -1,7 +1,7 @@
 """The plug-in registry: typed decorators fill it, entry points say which modules to import.
 
 A module named by an entry point of the group heliotrope.plugins must import without heavy libraries. One that fails to
-import becomes a visible unavailable entry and never hides another.
+import becomes a visible unavailable entry and never hides another; what it registered before it failed is taken back.
 """
 
 import importlib
@@ -9,16 +9,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from heliotrope.core.errors import InternalError, UsageError
+from heliotrope.core.findings import Rule
 from heliotrope.core.records import Record
 from heliotrope.engine.interface import CheckDescriptor, CheckFunction, CostClass, Isolation, Planned, Project
 
-__all__ = ["ENTRY_POINT_GROUP", "Unavailable", "check", "checks", "find_check", "unavailable"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Unavailable",
+    "check",
+    "checks",
+    "extensions_so_far",
+    "find_check",
+    "register_extension",
+    "registered_extensions",
+    "unavailable",
+]
 
 ENTRY_POINT_GROUP = "heliotrope.plugins"
 
 _registered: dict[str, CheckDescriptor] = {}
+
+_extensions: dict[tuple[str, str], tuple[Any, str]] = {}
+"""(kind, id) to a descriptor of that kind and the module that registered it; the room of the kind knows its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +58,13 @@ def check(
     runs_project_code: bool = False,
     extra: str | None = None,
     modules: tuple[str, ...] = (),
+    rules: tuple[Rule, ...] = (),
+    docs: str = "",
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a function as a check. Ids are unique; a second registration under one id is an error."""
+    """Register a function as a check. Ids are unique; a second registration under one id is an error.
+
+    A check of another package names the `rules` its findings use, and where it is described (`docs`, an address).
+    """
 
     def register(function: CheckFunction) -> CheckFunction:
         descriptor = CheckDescriptor(
@@ -60,6 +80,8 @@ def check(
             parameters=parameters,
             plan=plan,
             function=function,
+            rules=rules,
+            documentation=docs,
         )
         known = _registered.get(id)
         if known is not None and known.function.__module__ != function.__module__:
@@ -76,11 +98,47 @@ def check(
 def _load() -> tuple[Unavailable, ...]:
     failed = []
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        before = {*_registered}, {*_extensions}
         try:
             importlib.import_module(entry.value)
-        except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may fail in any way
             failed.append(Unavailable(entry.name, entry.value, f"{type(error).__name__}: {error}"))
+            _take_back(entry.value, *before)
     return tuple(failed)
+
+
+def _take_back(module: str, checks_before: set[str], extensions_before: set[tuple[str, str]]) -> None:
+    """Half a plug-in is none. What it imported of others on the way, ours among them, stays."""
+    package = module.partition(".")[0]
+    for check_id in [*_registered]:
+        if check_id not in checks_before and _root(_registered[check_id].function.__module__) == package:
+            del _registered[check_id]
+    for key in [*_extensions]:
+        if key not in extensions_before and _root(_extensions[key][1]) == package:
+            del _extensions[key]
+
+
+def _root(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def register_extension(kind: str, extension_id: str, descriptor: Any, *, module: str) -> None:
+    """Register something that is no check, under a name of its kind. Ids of a kind are unique."""
+    known = _extensions.get((kind, extension_id))
+    if known is not None and known[1] != module:
+        raise InternalError(f"two plug-ins register the {kind} {extension_id!r}: {known[1]} and {module}")
+    _extensions[kind, extension_id] = (descriptor, module)
+
+
+def registered_extensions(kind: str) -> dict[str, Any]:
+    """The descriptors of a kind by id, in the order of the ids; every plug-in is imported first."""
+    _load()
+    return extensions_so_far(kind)
+
+
+def extensions_so_far(kind: str) -> dict[str, Any]:
+    """The same without importing anything: what one that is just being registered is compared with."""
+    return {key[1]: _extensions[key][0] for key in sorted(_extensions) if key[0] == kind}
 
 
 def checks() -> tuple[CheckDescriptor, ...]:

@@ -1,8 +1,9 @@
 """Running checks and recording what came of them. The only writer of runs, evidence and findings."""
 
 import importlib.util
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.executors import Execution, ProgressFunction, run_inline, working_folder
-from heliotrope.engine.files import digest_inputs, stat_inputs
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
+from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
+from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry, Ledger
+from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
-__all__ = ["Consent", "Recorded", "Runner", "consent_kind"]
+__all__ = ["Consent", "Recorded", "Runner", "consent_kind", "remove_abandoned"]
+
+_BETWEEN_REPORTS = 0.2
+"""Seconds; hashing runs at gigabytes per second."""
 
 _NO_COST = Cost(wall_seconds=0.0, cpu_seconds=0.0)
 _WOULD: dict[ConsentKind, str] = {
@@ -57,12 +61,13 @@ class Runner:
     """Runs planned checks one after the other. Each run is appended to the ledger in one transaction."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     clock: Clock
     consent: Consent
     limits: Limits
     reuse: ReusePolicy
     seed: int
+    lister: Lister = field(default_factory=Lister)
 
     def run(
         self, descriptor: CheckDescriptor, planned: Planned, project: Project, progress: ProgressFunction
@@ -70,10 +75,10 @@ class Runner:
         """Run one check unless something stands in its way; whatever happens is recorded."""
         parameters = planned.parameters.document()
         obstacle = self._obstacle(descriptor, planned)
-        inputs: dict[str, str] = {}
+        listed = Listed({}, {}, {}, {})
         if obstacle is None:
             try:
-                inputs = digest_inputs(planned.inputs)
+                listed = self.lister.list_inputs(planned.inputs, _hashing(progress))
             except HeliotropeError as error:
                 obstacle = Inconclusive(reason=error.reason())
         task = Task(
@@ -81,7 +86,7 @@ class Runner:
             subject=planned.subject,
             root=str(project.root),
             parameters=parameters,
-            inputs=inputs,
+            inputs=listed.digests,
             seed=self.seed,
         )
         key = _reuse_key(descriptor, task)
@@ -101,7 +106,8 @@ class Runner:
                 reused_from=earlier.id,
             )
         with working_folder() as workdir:
-            execution = self._execute(descriptor, planned, task, workdir, progress)
+            network = consent_kind(descriptor, planned) == "network"
+            execution = self._execute(descriptor, listed, task, workdir, progress, network=network)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -131,28 +137,37 @@ class Runner:
         if planned.missing:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
-        for extra, modules in ((descriptor.extra, descriptor.modules), (planned.extra, planned.modules)):
-            absent = [module for module in modules if importlib.util.find_spec(module) is None]
-            if absent and extra:
-                advice = f"pip install 'heliotrope[{extra}]'"
-                return Skipped(
-                    code="missing_extra",
-                    reason=f"needs the extra '{extra}' ({', '.join(absent)} not installed): {advice}",
-                )
+        own = descriptor.extra if descriptor.built_in else None
+        for extra, requirement, modules in (
+            (own, descriptor.requirement, descriptor.modules),
+            (planned.extra, f"heliotrope[{planned.extra}]", planned.modules),
+        ):
+            absent = ", ".join(module for module in modules if importlib.util.find_spec(module) is None)
+            if absent:
+                needed = f"the extra '{extra}'" if extra else "more packages"
+                reason = f"needs {needed} ({absent} not installed): pip install '{requirement}'"
+                return Skipped(code="missing_extra", reason=reason)
         kind = consent_kind(descriptor, planned)
         if kind != "none" and not self.consent.given:
             return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)
         return None
 
     def _execute(
-        self, descriptor: CheckDescriptor, planned: Planned, task: Task, workdir: Path, progress: ProgressFunction
+        self,
+        descriptor: CheckDescriptor,
+        listed: Listed,
+        task: Task,
+        workdir: Path,
+        progress: ProgressFunction,
+        *,
+        network: bool,
     ) -> Execution:
         run: Callable[..., Execution] = run_inline
         if descriptor.isolation == "worker":
-            run = partial(run_in_worker, network=consent_kind(descriptor, planned) == "network")
-        before = stat_inputs(planned.inputs)
+            run = partial(run_in_worker, network=network)
+        listed.hand_over(workdir)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
-        changed = sorted(name for name, seen in stat_inputs(planned.inputs).items() if seen != before[name])
+        changed = listed.changed()
         if not changed:
             return execution
         reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
@@ -207,6 +222,19 @@ def consent_kind(descriptor: CheckDescriptor, planned: Planned) -> ConsentKind:
     if planned.consent is not None:
         return planned.consent
     return "code" if descriptor.runs_project_code else "none"
+
+
+def _hashing(progress: ProgressFunction) -> Callable[[int, int], None]:
+    """Says how far the hashing is, from time to time."""
+    last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _BETWEEN_REPORTS:
+            last = time.monotonic()
+            progress(done, total, "hashing")
+
+    return told
 
 
 def _reuse_key(descriptor: CheckDescriptor, task: Task) -> Sha256:

@@ -4,6 +4,7 @@ A policy is a list of rules. A rule has one requirement of a kind that this modu
 so a misspelt rule is an error with a line number and never a rule that quietly allows.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from heliotrope.config.loader import load_yaml_model
-from heliotrope.config.schema import HeliotropeConfig, Name
+from heliotrope.config.schema import AnalyserId, HeliotropeConfig, Name
 from heliotrope.core.decisions import PolicyReference
 from heliotrope.core.errors import ConfigError
 from heliotrope.core.findings import Severity
@@ -35,6 +36,7 @@ __all__ = [
     "default_policy",
     "effective_policy",
     "load_policy",
+    "model_policy",
 ]
 
 
@@ -145,6 +147,8 @@ class Policy(Record):
     version: Literal[1]
     name: Name
     description: str = ""
+    analysers: tuple[AnalyserId, ...] = ()
+    """Third-party analysers that take part in scans. A policy from outside the project has the only say in this."""
     rules: Annotated[tuple[PolicyRule, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -163,6 +167,10 @@ class EffectivePolicy(Record):
     floors: dict[str, float]
     fail_on: Severity | None = None
     """Overrides the severity from which findings count."""
+    analysers: tuple[str, ...] = ()
+    """Third-party analysers that are on, each as id and version."""
+    analysers_off: tuple[str, ...] = ()
+    """Those that the project names and a policy from outside does not."""
 
     def reference(self, source: str) -> PolicyReference:
         return PolicyReference(
@@ -180,8 +188,19 @@ def load_policy(path: Path) -> Policy:
 
 @cache
 def default_policy() -> Policy:
-    """The pack that is shipped."""
-    return load_policy(Path(str(files("heliotrope.gate") / "packs" / "default.yaml")))
+    """The pack that holds for projects when nothing else is said."""
+    return _shipped("default")
+
+
+def model_policy(floors: Mapping[str, float], *, fail_on: Severity | None = None) -> tuple[EffectivePolicy, str]:
+    """The pack that holds for a model that a program has at hand, without files; and where it came from."""
+    policy, own = _shipped("model"), dict(floors)
+    _require_known_floors(own, policy)
+    return EffectivePolicy(policy=policy, floors=own, fail_on=fail_on), "built-in"
+
+
+def _shipped(name: str) -> Policy:
+    return load_policy(Path(str(files("heliotrope.gate") / "packs" / f"{name}.yaml")))
 
 
 def effective_policy(
@@ -190,19 +209,30 @@ def effective_policy(
     """The policy that holds, and where it came from.
 
     A policy from outside the project can only be tightened by it: rules that the project's own pack adds are added, and a
-    floor of the project counts where it is stricter.
+    floor of the project counts where it is stricter. An analyser could make files readable that were not, so it is on
+    only when that policy names it. The result names analysers by id; their versions are the caller's to add.
     """
     pack = config.gates.pack if config else "default"
     own = default_policy() if pack == "default" else load_policy(root / pack)
     floors = dict(config.gates.floors) if config else {}
     policy, source = own, "built-in" if pack == "default" else pack
+    analysers = {*own.analysers, *(config.scan.analysers if config else ())}
+    on = analysers
     if policy_file is not None:
         outer = load_policy(policy_file)
         known = {rule.id for rule in outer.rules}
         added = tuple(rule for rule in own.rules if rule.id not in known) if pack != "default" else ()
         policy, source = outer.model_copy(update={"rules": outer.rules + added}), str(policy_file)
+        on = {*outer.analysers}
     _require_known_floors(floors, policy)
-    return EffectivePolicy(policy=policy, floors=floors, fail_on=fail_on), source
+    effective = EffectivePolicy(
+        policy=policy,
+        floors=floors,
+        fail_on=fail_on,
+        analysers=tuple(sorted(on)),
+        analysers_off=tuple(sorted(analysers - on)),
+    )
+    return effective, source
 
 
 def _require_known_floors(floors: dict[str, float], policy: Policy) -> None:
@@ -223,6 +253,8 @@ def _differences(effective: EffectivePolicy) -> list[str]:
     lines = [f"rule {name} is left out" for name in shipped if name not in held]
     lines += [f"rule {name} is added" for name in held if name not in shipped]
     lines += [f"rule {name} is changed" for name, rule in held.items() if name in shipped and rule != shipped[name]]
+    lines += [f"analyser {name} takes part" for name in effective.analysers]
+    lines += [f"analyser {name} of the project stays off" for name in effective.analysers_off]
     lines += [f"floor {metric} is {value:g}" for metric, value in sorted(effective.floors.items())]
     if effective.fail_on not in (None, "high"):
         lines.append(f"findings count from severity {effective.fail_on}, not from high")

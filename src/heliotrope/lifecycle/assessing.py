@@ -13,13 +13,14 @@ from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.outcomes import Errored
 from heliotrope.engine.executors import RunCancelledError
 from heliotrope.engine.interface import Limits, Project
+from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
-from heliotrope.engine.runner import Recorded, Runner, consent_kind
-from heliotrope.gate import effective_policy
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry
+from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
+from heliotrope.gate import EffectivePolicy, effective_policy
+from heliotrope.ledger.interface import Blobs, Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
+from heliotrope.lifecycle.bom import assessed_bom
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
@@ -27,6 +28,7 @@ from heliotrope.lifecycle.project_code import code_files
 from heliotrope.lifecycle.reports import write_reports
 from heliotrope.lifecycle.state import Store, open_store
 from heliotrope.lifecycle.target import Target, resolve_target
+from heliotrope.scan import enable
 
 __all__ = ["AssessOptions", "Assessed", "Observer", "assess"]
 
@@ -89,11 +91,13 @@ def assess(
     """
     clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
     started = clock.now()
+    remove_abandoned()
     target = resolve_target(path, config_file=options.config_file, options=options.settings)
     config = target.project.config
     effective, source = effective_policy(
         config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
     )
+    target, effective = _with_analysers(target, effective)
     selection = replace(options.selection, configured_skip=config.checks.skip if config else ())
     runs = [_with_code_input(run, target.project) for run in plan(target.project, selection)]
     with open_store(target.state, target.settings.ledger.value, clock) as store:
@@ -122,8 +126,18 @@ def assess(
         named = target.settings.report_dir.value
         folder = Path(named) if named else target.state / "reports" / assessment.id
         read_blob = _blob_reader(store.blobs)
-        reports = write_reports(assessment, folder, read_blob=read_blob)
+        reports = write_reports(
+            assessment, folder, bom=assessed_bom(target.project, assessment).text, read_blob=read_blob
+        )
         return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
+
+
+def _with_analysers(target: Target, effective: EffectivePolicy) -> tuple[Target, EffectivePolicy]:
+    """Third-party analysers that are on, in the plan by id and in the policy by id and version."""
+    names = enable(effective.analysers).names
+    project = replace(target.project, analysers=tuple(name for name, _ in names))
+    told = tuple(f"{name} {version}" for name, version in names)
+    return replace(target, project=project), effective.model_copy(update={"analysers": told})
 
 
 def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) -> Runner:
@@ -143,6 +157,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         limits=limits,
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
         seed=target.settings.seed.value,
+        lister=Lister(keep=True, trust=not options.fresh),
     )
 
 
@@ -188,15 +203,16 @@ def _run_all(runs: Sequence[PlannedRun], runner: Runner, project: Project, obser
 
 
 def _keep(assessment: Assessment, target: Target, store: Store) -> None:
+    """Its evidence is in the ledger already, under the ids that its runs name: it is not written once more."""
     keys = (
         ("assessment", assessment.id),
         ("project", target.project.name),
         ("target", target_key(target)),
     )
-    store.ledger.append([Entry("assessment", assessment, keys)])
+    store.ledger.append([Entry("assessment", assessment.model_copy(update={"evidence": ()}), keys)])
 
 
-def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
+def _blob_reader(blobs: Blobs) -> Callable[[str], bytes | None]:
     def read(sha256: str) -> bytes | None:
         try:
             return blobs.get(sha256)

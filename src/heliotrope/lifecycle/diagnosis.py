@@ -16,7 +16,7 @@ from heliotrope.core.outcomes import Passed
 from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject
-from heliotrope.engine.executors import working_folder
+from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 from heliotrope.engine.registry import checks, unavailable
 from heliotrope.engine.worker_executor import run_in_worker
@@ -60,7 +60,7 @@ def _python() -> Diagnosis:
 def _extras() -> list[Diagnosis]:
     needs: dict[str, set[str]] = {}
     for descriptor in checks():
-        if descriptor.extra:
+        if descriptor.extra and descriptor.built_in:
             needs.setdefault(descriptor.extra, set()).update(descriptor.modules)
     rows = []
     for extra, modules in sorted(needs.items()):

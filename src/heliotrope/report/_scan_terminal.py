@@ -57,6 +57,8 @@ def render_scan_terminal(document: ScanDocument, *, width: int = 80, color: bool
         f"{summary.not_judged:,} no part of a model",
         style="dim",
     )
+    for analyser in document.tool.analysers:
+        lines.add(f"with analyser {plain(analyser.id, 100)} {plain(analyser.version, 40)} of a plug-in", style="dim")
     lines.add(f"heliotrope {plain(document.tool.version, 40)}, policy {document.tool.policy_digest}", style="dim")
     return lines.text()
 

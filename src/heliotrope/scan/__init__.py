@@ -6,13 +6,27 @@ if TYPE_CHECKING:
     from heliotrope.scan._service import scan_paths
     from heliotrope.scan.limits import ScanLimits
     from heliotrope.scan.policy import policy_digest
+    from heliotrope.scan.registry import analyser, analysers, enable
     from heliotrope.scan.rules import RULES, find_rule, verdict_of
 
-__all__ = ["RULES", "ScanLimits", "find_rule", "policy_digest", "scan_paths", "verdict_of"]
+__all__ = [
+    "RULES",
+    "ScanLimits",
+    "analyser",
+    "analysers",
+    "enable",
+    "find_rule",
+    "policy_digest",
+    "scan_paths",
+    "verdict_of",
+]
 
 _HOMES = {
     "RULES": "rules",
     "ScanLimits": "limits",
+    "analyser": "registry",
+    "analysers": "registry",
+    "enable": "registry",
     "find_rule": "rules",
     "policy_digest": "policy",
     "scan_paths": "_service",

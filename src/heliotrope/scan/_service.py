@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import heliotrope
@@ -13,6 +14,7 @@ from heliotrope.core.predicates.scan import (
     VERDICTS,
     FileReport,
     Incomplete,
+    ScanAnalyser,
     ScanDocument,
     ScanPredicate,
     ScanSummary,
@@ -20,16 +22,27 @@ from heliotrope.core.predicates.scan import (
     worst_verdict,
 )
 from heliotrope.core.text import printable
-from heliotrope.engine.files import WalkedFile, WalkProblem, open_regular, walk
-from heliotrope.scan.collector import Collector
+from heliotrope.engine.files import (
+    Stamp,
+    TreeDigest,
+    TreeFile,
+    WalkedFile,
+    WalkProblem,
+    open_regular,
+    stamp_of,
+    walk,
+)
+from heliotrope.scan.collector import Collector, worst_first
 from heliotrope.scan.dispatch import analyse, analyse_nested
 from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.interface import Context, Recognised, Source
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.policy import policy_digest
+from heliotrope.scan.registry import NONE, Enabled
 from heliotrope.scan.sources import BytesSource, FileSource
+from heliotrope.scan.third_party import guard
 
-__all__ = ["Target", "list_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
+__all__ = ["Target", "list_folder", "listed_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
 
 Progress = Callable[[float, float, str], None]
 """Called with bytes done, bytes in all, and the file that comes next."""
@@ -38,7 +51,6 @@ _SMALL = 2**20
 """Files up to this size are read once, whole."""
 
 _CHUNK = 2**20
-_Stamp = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +65,29 @@ class Target:
     size: int = 0
     inode: int | None = None
     """What it was when the folder was listed."""
+    known: tuple[Stamp, str] | None = None
+    """Its digest, as long as it is the version with that stamp."""
 
 
-def scan_tool() -> ScanTool:
-    """This scanner under its shipped policy."""
-    return ScanTool(version=heliotrope.__version__, policy_digest=policy_digest())
+def scan_tool(analysers: Enabled = NONE) -> ScanTool:
+    """This scanner under its shipped policy, with the third-party analysers that are on."""
+    return ScanTool(
+        version=heliotrope.__version__,
+        policy_digest=policy_digest(analysers.names),
+        analysers=tuple(ScanAnalyser(id=name, version=version) for name, version in analysers.names),
+    )
 
 
 def scan_paths(
-    paths: Sequence[Path], *, limits: ScanLimits | None = None, progress: Progress | None = None
+    paths: Sequence[Path],
+    *,
+    limits: ScanLimits | None = None,
+    progress: Progress | None = None,
+    analysers: Enabled = NONE,
 ) -> ScanDocument:
-    """Inspect files, and folders with all that is in them. Nothing is loaded, imported or executed.
+    """Inspect files, and folders with all that is in them. Nothing in them is loaded, imported or executed.
 
-    A path that is missing or cannot be read is a file of the result with the verdict incomplete, never an exception.
+    `analysers` are those of other packages that take part (see `enable`); none does unless it is named. A path that is missing or cannot be read is a file of the result with the verdict incomplete, never an exception.
     """
     found: list[Target | WalkProblem] = []
     for path in paths:
@@ -73,11 +95,15 @@ def scan_paths(
             found.extend(list_folder(path, "" if str(path) == "." else f"{_text(path.as_posix()).rstrip('/')}/"))
         else:
             found.append(Target(path, _text(str(path)), named=True, size=_size(path)))
-    return scan_targets(found, limits=limits, progress=progress)
+    return scan_targets(found, limits=limits, progress=progress, analysers=analysers)
 
 
 def scan_targets(
-    found: Sequence[Target | WalkProblem], *, limits: ScanLimits | None = None, progress: Progress | None = None
+    found: Sequence[Target | WalkProblem],
+    *,
+    limits: ScanLimits | None = None,
+    progress: Progress | None = None,
+    analysers: Enabled = NONE,
 ) -> ScanDocument:
     """Inspect listed files, in the order given."""
     limits = limits or ScanLimits()
@@ -91,18 +117,35 @@ def scan_targets(
         if isinstance(item, WalkProblem):
             reports.append(_unread(item.relative, item.reason))
             continue
-        report = _scan_file(item, limits)
+        report = _scan_file(item, limits, analysers)
         done += item.size
         if report is not None:
             reports.append(report)
     if progress is not None:
         progress(total, total, "")
-    return _document(reports, seen=len(found))
+    return _document(reports, scan_tool(analysers), seen=len(found))
 
 
 def predicate_of(document: ScanDocument) -> ScanPredicate:
     """The document as evidence."""
     return ScanPredicate(tool=document.tool, verdict=document.verdict, files=document.files, summary=document.summary)
+
+
+def listed_folder(tree: TreeDigest, prefix: str = "") -> Iterator[Target | WalkProblem]:
+    """As `list_folder`, from a listing that was made before."""
+    for entry in tree.entries:
+        if isinstance(entry, TreeFile):
+            file = entry.file
+            yield Target(
+                file.path,
+                f"{prefix}{file.relative}",
+                named=False,
+                size=file.size,
+                inode=file.inode,
+                known=(file.stamp, entry.sha256) if entry.settled else None,
+            )
+        elif isinstance(entry, WalkProblem):
+            yield WalkProblem(f"{prefix}{entry.relative}", entry.reason)
 
 
 def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
@@ -117,21 +160,21 @@ def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
         yield WalkProblem(prefix.rstrip("/") or ".", error.message)
 
 
-def _scan_file(target: Target, limits: ScanLimits) -> FileReport | None:
+def _scan_file(target: Target, limits: ScanLimits, analysers: Enabled) -> FileReport | None:
     """The report on one file; None when it lies in a folder and is no model."""
     try:
         with open_regular(target.path) as file:
-            return _scan_open(target, file.fileno(), limits)
+            return _scan_open(target, file.fileno(), limits, analysers)
     except InputError as error:
         return _unread(target.shown, _without_path(error.message, target.path))
     except OSError as error:
         return _unread(target.shown, f"cannot be read: {error.strerror}")
 
 
-def _scan_open(target: Target, descriptor: int, limits: ScanLimits) -> FileReport | None:
-    before = _stamp(descriptor)
-    size = before[0]
-    if target.inode is not None and before[3] != target.inode:
+def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: Enabled) -> FileReport | None:
+    before = stamp_of(os.fstat(descriptor))
+    size = before[2]
+    if target.inode is not None and before[1] != target.inode:
         return _unread(target.shown, "was replaced while the folder was listed")
     if size > limits.max_hashed_bytes:
         return _unread(target.shown, f"{size} bytes, more than the limit of {limits.max_hashed_bytes} bytes")
@@ -139,38 +182,44 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits) -> FileRepor
     if size <= _SMALL:
         source = BytesSource(source.read(0, size))
     notes = Collector(target.shown, limits)
-    context = Context(notes, limits, Budget.of(limits), analyse_nested)
+    third_party = guard(analysers, target.shown, limits)
+    context = Context(notes, limits, Budget.of(limits), partial(analyse_nested, third_party=third_party))
+    extensions = MODEL_EXTENSIONS | analysers.extensions
     if size == 0:
-        recognised = _empty(target, notes)
+        recognised = _empty(target, notes, extensions)
     else:
-        recognised = analyse(source, target.path.name, context) or _by_name(target, notes)
-    if recognised is None or not (target.named or recognised.model or notes.noted):
+        recognised = analyse(source, target.path.name, context, third_party) or _by_name(target, notes, extensions)
+    everything = [notes, *(item.notes for item in third_party)]
+    noted = any(item.noted for item in everything)
+    if recognised is None and noted:
+        recognised = Recognised("unknown", supported=False)
+    if recognised is None or not (target.named or recognised.model or noted):
         return None
-    digest = _sha256(source)
-    if _stamp(descriptor) != before or source.size != size:
+    digest = target.known[1] if target.known is not None and target.known[0] == before else _sha256(source)
+    if stamp_of(os.fstat(descriptor)) != before or source.size != size:
         notes.incomplete("changed while it was read; run again when nothing writes to it")
     return FileReport(
         path=target.shown,
         sha256=digest,
         size=size,
         format=recognised.format,
-        verdict=notes.verdict(supported=recognised.supported),
-        findings=notes.findings(),
-        incomplete=notes.incompletes(),
+        verdict=worst_verdict(tuple(item.verdict(supported=recognised.supported) for item in everything)),
+        findings=worst_first(finding for item in everything for finding in item.findings()),
+        incomplete=tuple(reason for item in everything for reason in item.incompletes()),
     )
 
 
-def _empty(target: Target, notes: Collector) -> Recognised | None:
-    if not target.named and target.path.suffix.lower() not in MODEL_EXTENSIONS:
+def _empty(target: Target, notes: Collector, extensions: frozenset[str]) -> Recognised | None:
+    if not target.named and target.path.suffix.lower() not in extensions:
         return None
     notes.incomplete("the file is empty")
     return Recognised("empty", supported=False)
 
 
-def _by_name(target: Target, notes: Collector) -> Recognised | None:
+def _by_name(target: Target, notes: Collector, extensions: frozenset[str]) -> Recognised | None:
     """What to make of content that nothing recognises."""
     extension = target.path.suffix.lower()
-    if extension in MODEL_EXTENSIONS:
+    if extension in extensions:
         notes.incomplete(f"its name ends in {extension}, but its content is not recognised")
         return Recognised("unknown", supported=False)
     return Recognised("unknown", supported=False, model=False) if target.named else None
@@ -187,11 +236,11 @@ def _unread(shown: str, reason: str) -> FileReport:
     )
 
 
-def _document(reports: list[FileReport], *, seen: int) -> ScanDocument:
+def _document(reports: list[FileReport], tool: ScanTool, *, seen: int) -> ScanDocument:
     severities = [finding.severity for report in reports for finding in report.findings]
     verdicts = [report.verdict for report in reports]
     return ScanDocument(
-        tool=scan_tool(),
+        tool=tool,
         verdict=worst_verdict(tuple(verdicts)),
         files=tuple(reports),
         summary=ScanSummary(
@@ -212,12 +261,6 @@ def _sha256(source: Source) -> str:
         digest.update(chunk)
         offset += len(chunk)
     return digest.hexdigest()
-
-
-def _stamp(descriptor: int) -> _Stamp:
-    """What changes when somebody writes to the file; the time of the last change of state cannot be set back."""
-    status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,9 +1,10 @@
-"""The check scan.files: every model file of a project, inspected without loading it."""
+"""The check scan.files: every model file of a project, inspected without loading it; and the clearances of loaders."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from heliotrope.core.clearances import Clearance
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import Statement, statement
 from heliotrope.core.findings import Finding, fingerprint
@@ -13,10 +14,11 @@ from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.core.text import printable
+from heliotrope.engine.clearance import clearer
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
 
-__all__ = ["ScanParameters", "scan_files"]
+__all__ = ["ScanParameters", "clear_file", "scan_files"]
 
 _SECONDS_PER_BYTE = 2e-9
 """Reading, hashing and searching, on one slow core."""
@@ -29,17 +31,31 @@ class ScanParameters(Record):
     """Relative to the root, with forward slashes; "." is all of it."""
     policy_digest: str
     """Evidence made under another policy is not reused."""
+    analysers: tuple[str, ...] = ()
+    """Ids of third-party analysers that are on."""
+
+
+@clearer
+def clear_file(data: bytes, name: str) -> Clearance:
+    """The clearance of these bytes for a loader; InputError unless they are clean."""
+    from heliotrope.scan.clearing import clear_bytes
+
+    return clear_bytes(data, name)
 
 
 def _plan(project: Project) -> Iterator[Planned]:
     from heliotrope.scan.policy import policy_digest
+    from heliotrope.scan.registry import enable
 
+    names = enable(project.analysers).names
     paths = tuple(_relative(path, project.root) for path in project.paths)
     inputs = {("tree" if name == "." else name): project.root / name for name in paths}
     size = sum(_size(path) for path in inputs.values())
     yield Planned(
         subject=Subject(urn=subject_urn(project.name, "project", project.name), kind="project", name=project.name),
-        parameters=ScanParameters(paths=paths, policy_digest=policy_digest()),
+        parameters=ScanParameters(
+            paths=paths, policy_digest=policy_digest(names), analysers=tuple(name for name, _ in names)
+        ),
         inputs=inputs,
         estimate_seconds=1.0 + size * _SECONDS_PER_BYTE,
     )
@@ -58,17 +74,24 @@ def _plan(project: Project) -> Iterator[Planned]:
 def scan_files(task: Task, context: RunContext) -> CheckResult:
     """Scan the project's files; every judged file is a subject of the evidence."""
     from heliotrope.engine.files import WalkProblem
-    from heliotrope.scan._service import Target, list_folder, predicate_of, scan_targets
+    from heliotrope.engine.listing import listed_tree
+    from heliotrope.scan._service import Target, listed_folder, predicate_of, scan_targets
+    from heliotrope.scan.registry import enable
 
     root = Path(task.root)
+    parameters = ScanParameters.model_validate(task.parameters)
+    analysers = enable(parameters.analysers)
     found: list[Target | WalkProblem] = []
-    for name in ScanParameters.model_validate(task.parameters).paths:
+    for name in parameters.paths:
         path = root / name
         if path.is_dir():
-            found.extend(list_folder(path, "" if name == "." else f"{name}/"))
+            found.extend(listed_folder(listed_tree(context, path), "" if name == "." else f"{name}/"))
         else:
             found.append(Target(path, name, named=True))
-    document = _in_project(scan_targets(found, progress=context.progress), task.subject.urn)
+    scanned = scan_targets(found, progress=context.progress, analysers=analysers)
+    if scanned.tool.policy_digest != parameters.policy_digest:
+        raise InputError("the policy or an analyser changed since this was planned", hint="run again")
+    document = _in_project(scanned, task.subject.urn)
     subjects = {report.path: report.sha256 for report in document.files if report.sha256 is not None}
     evidence: tuple[Statement, ...] = ()
     if subjects:

@@ -1,14 +1,15 @@
 """Gathers what is noted about one file: one finding for each (rule, global), with a count and the first places."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from heliotrope.core.findings import SEVERITIES, Confidence, Location, fingerprint
+from heliotrope.core.findings import SEVERITIES, Confidence, Location, Rule, fingerprint
 from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
 from heliotrope.core.text import printable
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.rules import find_rule, verdict_of
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "worst_first"]
 
 _MAX_INCOMPLETE = 20
 """Reasons listed; a broken archive could have one for each of its members."""
@@ -31,11 +32,14 @@ class _Gathered:
 class Collector:
     """The Notes of one file."""
 
-    def __init__(self, path: str, limits: ScanLimits) -> None:
+    def __init__(self, path: str, limits: ScanLimits, *, rules: tuple[Rule, ...] = ()) -> None:
+        """`rules` are those of an analyser of another package."""
+        self._rules = {rule.id: rule for rule in rules}
         self._path = path
         self._limits = limits
         self._gathered: dict[tuple[str, str], _Gathered] = {}
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
+        self._imports: set[str] = set()
 
     def add(
         self,
@@ -74,6 +78,17 @@ class Collector:
             place = Location(member=None if member is None else _shown(member), offset=offset)
         self._incomplete[identity] = Incomplete(reason=_shown(reason), limit=limit, location=place)
 
+    def imported(self, name: str) -> None:
+        if len(self._imports) < self._limits.max_globals:
+            self._imports.add(name)
+        elif name not in self._imports:
+            reason = f"more than {self._limits.max_globals} different imports"
+            self.incomplete(reason, limit="max_globals")
+
+    def imports(self) -> tuple[str, ...]:
+        """The globals that a loader would import and the policy lets pass, sorted."""
+        return tuple(sorted(self._imports))
+
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"
         key = (reason, None)
@@ -86,23 +101,25 @@ class Collector:
 
     def findings(self) -> tuple[ScanFinding, ...]:
         """Worst first, then by rule and name."""
-        found = [self._finding(item) for item in self._gathered.values()]
-        return tuple(sorted(found, key=lambda item: (SEVERITIES.index(item.severity), item.rule, item.message)))
+        return worst_first(self._finding(item) for item in self._gathered.values())
 
     def incompletes(self) -> tuple[Incomplete, ...]:
         return tuple(self._incomplete.values())
 
     def verdict(self, *, supported: bool) -> ScanVerdict:
         """The worst that anything noted calls for."""
-        verdicts = [verdict_of(find_rule(item.rule).severity) for item in self._gathered.values()]
+        verdicts = [verdict_of(self._rule(item.rule).severity) for item in self._gathered.values()]
         if self._incomplete:
             verdicts.append("incomplete")
         if not supported:
             verdicts.append("unsupported")
         return worst_verdict(tuple(verdicts))
 
+    def _rule(self, rule_id: str) -> Rule:
+        return self._rules.get(rule_id) or find_rule(rule_id)
+
     def _finding(self, item: _Gathered) -> ScanFinding:
-        rule = find_rule(item.rule)
+        rule = self._rule(item.rule)
         member = item.locations[0].member if item.locations else None
         place = "\n".join((self._path, member or "", item.global_name or item.key))
         return ScanFinding(
@@ -117,6 +134,11 @@ class Collector:
             taxonomy=rule.taxonomy,
             fix=rule.fix,
         )
+
+
+def worst_first(findings: Iterable[ScanFinding]) -> tuple[ScanFinding, ...]:
+    """By severity, then by rule and name."""
+    return tuple(sorted(findings, key=lambda item: (SEVERITIES.index(item.severity), item.rule, item.message)))
 
 
 def _shown(text: str) -> str:

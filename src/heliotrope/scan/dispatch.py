@@ -1,22 +1,70 @@
 """Runs every analyser whose loader would take the bytes. The content decides; the name is a hint."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from heliotrope.scan.formats.data_files import IdxAnalyser
 from heliotrope.scan.formats.numpy_files import NumpyAnalyser
+from heliotrope.scan.formats.packed_files import PackedAnalyser
 from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
 from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
 from heliotrope.scan.formats.zip_files import ZipAnalyser
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
 
-__all__ = ["ANALYSERS", "analyse", "analyse_nested"]
+__all__ = ["ANALYSERS", "ThirdParty", "analyse", "analyse_nested"]
 
 _PICKLE = PickleAnalyser()
-ANALYSERS: tuple[Analyser, ...] = (ZipAnalyser(), NumpyAnalyser(), SafetensorsAnalyser(), IdxAnalyser(), _PICKLE)
+ANALYSERS: tuple[Analyser, ...] = (
+    ZipAnalyser(),
+    NumpyAnalyser(),
+    SafetensorsAnalyser(),
+    IdxAnalyser(),
+    PackedAnalyser(),
+    _PICKLE,
+)
 """In the order in which they name a file that is of several formats by its beginning."""
 
 
-def analyse(source: Source, name: str, context: Context) -> Recognised | None:
+class ThirdParty(Protocol):
+    """An analyser of another package; it raises nothing and keeps its own notes."""
+
+    @property
+    def refines(self) -> tuple[str, ...]:
+        """Formats that its own are built on."""
+
+    def accepts(self, source: Source, name: str) -> bool: ...
+
+    def analyse(self, source: Source, name: str, context: Context) -> Recognised: ...
+
+
+def analyse(source: Source, name: str, context: Context, third_party: Sequence[ThirdParty] = ()) -> Recognised | None:
     """Inspect a file or a part of one; None when nothing recognises it."""
+    ours = _analyse(source, name, context)
+    accepting = [item for item in third_party if item.accepts(source, name)]
+    if not accepting:
+        return ours or recognise(source, name)
+    theirs = [item.analyse(source, name, context) for item in accepting]
+    formats = [*([ours.format] if ours else ()), *dict.fromkeys(result.format for result in theirs)]
+    refined = {base for item in accepting for base in item.refines}
+    if ours is None and is_tar(source) and "tar" not in refined:
+        context.notes.incomplete("it is a tar archive as well, which is not analysed", member=context.member)
+    distinct = [label for label in dict.fromkeys(formats) if label not in refined]
+    if len(distinct) > 1:
+        message = f"the same bytes are {' and '.join(distinct)}"
+        context.notes.add("file-polyglot", message, key=message, member=context.member, offset=0)
+    results = [*([ours] if ours else ()), *theirs]
+    named = next((result.format for result in results if result.format in distinct), results[0].format)
+    _check_extension(name, named, context)
+    return Recognised(
+        named,
+        supported=all(result.supported for result in results),
+        model=any(result.model for result in results),
+    )
+
+
+def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
+    """What our own analysers say; None when none of them takes it."""
     try:
         accepting = _accepting(source, name, context)
         results = [analyser.analyse(source, name, context) for analyser in accepting]
@@ -27,7 +75,7 @@ def analyse(source: Source, name: str, context: Context) -> Recognised | None:
         context.notes.incomplete(str(error), member=context.member)
         return Recognised("unknown")
     if not results:
-        return recognise(source, name)
+        return None
     formats = [result.format for result in results]
     if is_tar(source):
         formats.append("tar")
@@ -65,13 +113,15 @@ def _check_extension(name: str, actual: str, context: Context) -> None:
         context.notes.add("file-extension-mismatch", message, key=actual, member=context.member)
 
 
-def analyse_nested(source: Source, name: str, context: Context) -> Recognised | None:
+def analyse_nested(
+    source: Source, name: str, context: Context, third_party: Sequence[ThirdParty] = ()
+) -> Recognised | None:
     """Inspect bytes found inside others, unless they are too deep."""
     if context.depth > context.limits.max_depth:
         reason = f"more than {context.limits.max_depth} levels deep"
         context.notes.incomplete(reason, limit="max_depth", member=context.member)
         return Recognised("unknown")
-    recognised = analyse(source, name, context)
+    recognised = analyse(source, name, context, third_party)
     if recognised is not None and not recognised.supported and recognised.model:
         context.notes.incomplete(f"it holds {recognised.format}, which cannot be analysed", member=context.member)
     return recognised

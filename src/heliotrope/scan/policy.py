@@ -49,12 +49,17 @@ def _documents() -> dict[str, bytes]:
 
 
 @cache
-def policy_digest() -> str:
-    """SHA-256 over the shipped policy data; part of every result."""
+def policy_digest(analysers: tuple[tuple[str, str], ...] = ()) -> str:
+    """SHA-256 over the shipped policy data; part of every result.
+
+    (id, version) of third-party analysers that are on make another policy of it.
+    """
     digest = hashlib.sha256()
     for name, data in sorted(_documents().items()):
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
+    for analyser_id, version in sorted(analysers):
+        digest.update(f"analyser\0{analyser_id}\0{version}\0".encode())
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "VERDICTS",
     "FileReport",
     "Incomplete",
+    "ScanAnalyser",
     "ScanDocument",
     "ScanFinding",
     "ScanPredicate",
@@ -76,12 +77,22 @@ class FileReport(Record):
     incomplete: tuple[Incomplete, ...] = ()
 
 
+class ScanAnalyser(Record):
+    """An analyser of another package that took part because it was named."""
+
+    id: str
+    version: str
+
+
 class ScanTool(Record):
     """Which scanner under which shipped policy."""
 
     version: str
     policy_digest: Sha256
+    """Of the shipped policy; with third-party analysers, of that and their ids and versions."""
     name: Literal["heliotrope"] = "heliotrope"
+    analysers: tuple[ScanAnalyser, ...] = ()
+    """Third-party analysers that were on; none unless they were named."""
 
 
 class ScanSummary(Record):
