@@ -221,7 +221,7 @@ def points(count: int, sample: int) -> list[int]:
 
 def goes_on(world: World, expected: object) -> None:
     again = world.assess()
-    assert outline(again) == expected
+    assert outline(again) == expected, [run["reason"] for run in json.loads(again.out)["runs"]]
     world.whole()
     assert world.left_over() == [], "temporary folders of dead runs are removed by the next"
 
