@@ -244,7 +244,10 @@ def test_locations_and_fingerprints(project):
     root = project(**{"requirements.txt": "# a\nx>=1\ny\n"})
     (finding,) = found(run(root)[0], "dependency-unpinned")
     assert finding.count == 2
-    assert [(place.path, place.line) for place in finding.locations] == [("requirements.txt", 2), ("requirements.txt", 3)]
+    assert [(place.path, place.line) for place in finding.locations] == [
+        ("requirements.txt", 2),
+        ("requirements.txt", 3),
+    ]
     (root / "requirements.txt").write_text("\n\n\nx>=1\ny\n")
     assert found(run(root)[0], "dependency-unpinned")[0].fingerprint == finding.fingerprint
 
@@ -299,7 +302,10 @@ def test_a_single_file(project):
         ({"requirements.txt": "-r ../../other.txt"}, "requirements.txt:1: '../../other.txt': leads out of the project"),
         ({"requirements.txt": "-r /etc/passwd"}, "leads out of the project"),
         ({"requirements.txt": "-r https://e.org/r.txt"}, "nothing is fetched here"),
-        ({"requirements.txt": "-r a.txt", "a.txt": "-r requirements.txt"}, "a.txt:1: 'requirements.txt': includes itself"),
+        (
+            {"requirements.txt": "-r a.txt", "a.txt": "-r requirements.txt"},
+            "a.txt:1: 'requirements.txt': includes itself",
+        ),
         ({"requirements.txt": "-r requirements.txt"}, "includes itself"),
         ({"requirements.txt": "-r folder", "folder/x": ""}, "is a folder"),
         ({"environment.yml": "dependencies: [x]\ndependencies: [y]"}, "given twice"),
@@ -330,7 +336,9 @@ def test_a_deep_chain_of_includes_ends(project):
 
 
 def test_files_that_are_included_are_inputs(project):
-    root = project(**{"requirements.txt": "-r reqs/base.txt\n-c bounds.txt", "reqs/base.txt": "x", "bounds.txt": "x==1"})
+    root = project(
+        **{"requirements.txt": "-r reqs/base.txt\n-c bounds.txt", "reqs/base.txt": "x", "bounds.txt": "x==1"}
+    )
     assert sorted(planned(root)[0].inputs) == ["bounds.txt", "reqs/base.txt", "requirements.txt"]
 
 
