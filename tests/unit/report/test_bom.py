@@ -22,6 +22,7 @@ from heliotrope.core.predicates.dependencies import (
     PackageSource,
 )
 from heliotrope.report import BomAssessment, BomData, BomEvidence, BomFacts, BomFile, BomModel, render_bom
+from heliotrope.supply.dependencies.conda import parse_conda_lock
 from heliotrope.supply.dependencies.interface import purl_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "bom"
@@ -257,6 +258,25 @@ def test_several_digests_belong_to_files_and_not_to_the_package():
     assert [item["content"] for item in components["pkg:pypi/x@1"]["externalReferences"][0]["hashes"]] == [A, B]
     assert "hashes" not in components["pkg:pypi/x@1"]
     assert components["pkg:pypi/y@1"]["hashes"] == [{"alg": "SHA-256", "content": A}]
+
+
+def test_conda_packages_depend_on_those_of_their_platform():
+    entry = "- {{name: {n}, version: '1', manager: conda, platform: {p}, dependencies: {d}, url: 'https://c.org/m/{s}/{n}-1-{b}.conda'}}\n"
+    text = "package:\n"
+    for platform in ("linux-64", "osx-64"):
+        text += entry.format(n="app", p=platform, d="{lib: '1', any: '1'}", s=platform, b="h0")
+        text += entry.format(n="lib", p=platform, d="{}", s=platform, b="h1")
+        text += entry.format(n="any", p=platform, d="{}", s="noarch", b="py_0")
+    parsed = parse_conda_lock(text.encode())
+    assert not parsed.problems
+    file = DependencyFile(path="c", format="conda-lock", role="pins", sha256=A, packages=parsed.packages)
+    document = rendered(BomFacts(**{**facts_of(EMPTY), "dependencies": packages(file)}))
+    assert len(document["components"]) == 5
+    edges = {edge["ref"]: edge.get("dependsOn", []) for edge in document["dependencies"]}
+    assert edges["pkg:conda/app@1?build=h0&subdir=osx-64"] == [
+        "pkg:conda/any@1?build=py_0&subdir=noarch",
+        "pkg:conda/lib@1?build=h1&subdir=osx-64",
+    ]
 
 
 NAMES = st.one_of(

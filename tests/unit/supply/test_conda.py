@@ -80,7 +80,8 @@ def test_conda_lock():
     numpy, click = found.packages
     assert (numpy.ecosystem, numpy.name, numpy.version, numpy.requires) == ("conda", "numpy", "1.26.4", ("python",))
     assert [item.algorithm for item in numpy.hashes] == ["md5", "sha256"]
-    assert numpy.purl == "pkg:conda/numpy@1.26.4?subdir=linux-64"
+    assert numpy.purl == "pkg:conda/numpy@1.26.4?build=py311_0&subdir=linux-64"
+    assert numpy.marker == "linux-64"
     assert (click.ecosystem, click.groups, click.line) == ("pypi", ("dev",), 13)
     assert [(item.line, "name and version" in item.reason) for item in found.problems] == [(21, True)]
 
