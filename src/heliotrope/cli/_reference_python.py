@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from heliotrope.config._docs import attribute_docs
-from heliotrope.core.records import Record
 
 __all__ = ["python_page"]
 
@@ -75,8 +74,6 @@ def _signature(value: Any, *, broken: bool = True) -> str:
     if inspect.isclass(value) and issubclass(value, BaseModel):
         value.model_rebuild()  # before it is built, it shows another signature
     try:
-        if inspect.isclass(value) and issubclass(value, Record):
-            value.model_rebuild(force=True)  # a record knows its own signature only once it is built
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
