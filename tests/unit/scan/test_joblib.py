@@ -298,7 +298,7 @@ def test_a_type_that_contradicts_itself_is_a_finding_in_any_pickle(name: str, tm
     alignment = b"K\x00" if "nothing" in name else b"K\x01"
     objects = dtype_opcodes(b"O8", b"N", b"N", b"J\xff\xff\xff\xff", 63)
     built = dtype_opcodes(
-        letter, names, fields.replace(b"O", objects, 1) if fields != b"N" else fields, size, flags, alignment
+        letter, names, fields.replace(b"O", objects, 1) if fields != b"N" else fields, size, flags, alignment=alignment
     )
     report = scan_bytes(tmp_path, b"\x80\x02" + built + b".", "m.pkl")
     assert (report.verdict, rules(report)) == ("suspicious", {"pickle-unknown-state"})
