@@ -90,12 +90,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.process.communicate()
 
 
-@pytest.fixture
-def ledger_location() -> Callable[[Path], str]:
-    """Where the ledger of a project lies. A shared database is one more parameter of this fixture."""
-    return lambda project: str(project.parent / "ledger.db")
-
-
 @dataclass
 class World:
     """A project, its ledger, and what was acknowledged so far."""
