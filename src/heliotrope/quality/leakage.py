@@ -208,7 +208,11 @@ def _duplicate_findings(task: Task, predicate: LeakagePredicate) -> Iterator[Fin
     if predicate.shared:
         # Rows of few values are equal by chance as often within one set as between two.
         chance = predicate.interval.low <= usual
-        severity: Severity = "low" if share < _SERIOUS else "high" if share > _GRAVE and not chance else "medium"
+        severity: Severity
+        if chance:
+            severity = "medium" if share > _GRAVE else "low"
+        else:
+            severity = "low" if share < _SERIOUS else "high" if share > _GRAVE else "medium"
         confidence: Confidence = "low" if chance and usual > 0 else "high"
         message = (
             f"{counted(predicate.shared, 'evaluation row')} of {predicate.compared} ({percent(share)},"

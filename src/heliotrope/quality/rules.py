@@ -181,7 +181,7 @@ DUPLICATE_ROWS_ACROSS_SPLITS = Rule(
     title="Evaluation rows are in the training data",
     severity="medium",
     help="A model remembers what it was trained on: measured on such rows, every number is better than in use. Low below "
-    "1 % of the rows, high above 10 %, unless training rows repeat one another as often.",
+    "1 % of the rows, high above 10 %; one step lower where training rows repeat one another as often.",
     fix=Fix(text="Remove duplicates before the data are split, and evaluate again on rows the model has not seen."),
 )
 

@@ -108,6 +108,15 @@ def test_rows_of_few_values_are_equal_by_chance_and_that_is_said(tmp_path):
     assert found["duplicate-rows-in-evaluation"].severity == "low"
 
 
+def test_a_few_rows_that_are_equal_by_chance_do_not_fail_the_check(tmp_path):
+    train, test = ordinary(800, 0), ordinary(300, 1)
+    train.iloc[400:410] = train.iloc[:10].to_numpy()
+    test.iloc[:6] = train.iloc[20:26].to_numpy()
+    result = look(tmp_path, train.infer_objects(), test.infer_objects())
+    (finding,) = result.findings
+    assert (finding.severity, finding.confidence, result.outcome.state) == ("low", "low", "passed")
+
+
 def test_the_same_inputs_with_another_answer_are_shared_too(tmp_path):
     train, test = ordinary(800, 0), ordinary(300, 1)
     test.iloc[:30] = train.iloc[:30].to_numpy()
