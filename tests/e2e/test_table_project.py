@@ -26,7 +26,7 @@ def test_a_table_is_assessed_and_a_leak_is_told(tmp_path):
     (leak,) = [finding for finding in found["findings"] if finding["rule"] == "duplicate-rows-across-splits"]
     assert leak["severity"] == "high"
     (share,) = [item for item in found["measurements"] if item["metric"] == "duplicate_share"]
-    assert share["value"] == pytest.approx(60 / 360)
+    assert share["value"] == pytest.approx(64 / 360)  # four more have no income and are equal by chance
 
 
 def assess(folder):
