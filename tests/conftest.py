@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.services import postgres, postgres_server  # noqa: F401 - fixtures
+
 settings.register_profile("heliotrope", deadline=None)  # two busy cores make timings jump
 settings.load_profile("heliotrope")
 
@@ -18,7 +20,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HELIOTROPE_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("HELIOTROPE_STATE_HOME", str(home / "state"))
     for name in list(os.environ):
-        if name.startswith("HELIOTROPE_") and name not in _KEPT:
+        if name.startswith(("HELIOTROPE_", "PG")) and name not in _KEPT:
             monkeypatch.delenv(name)
     return home
 

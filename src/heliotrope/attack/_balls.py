@@ -35,8 +35,8 @@ class Ball(Protocol):
 def ball_around(centres: "torch.Tensor", threat: "ThreatModel", radius: float) -> Ball:
     """Balls of a radius in the threat's norm and range."""
     if threat.norm == "Linf":
-        return _LinfBall.around(centres, radius, threat.input_low, threat.input_high)
-    return _L2Ball(centres, _safe_radius(centres, radius, threat), threat.input_low, threat.input_high)
+        return _LinfBall.around(centres, radius, *threat.box)
+    return _L2Ball(centres, _safe_radius(centres, radius, threat), *threat.box)
 
 
 def norms(changes: "torch.Tensor", norm: str) -> "torch.Tensor":
@@ -106,7 +106,7 @@ class _L2Ball:
 
 def _safe_radius(centres: "torch.Tensor", radius: float, threat: "ThreatModel") -> float:
     """The radius less what rounding the sum of centre and change to float32 can add to the norm, at most half of it."""
-    largest = max(abs(threat.input_low), abs(threat.input_high))
+    largest = max(abs(bound) for bound in threat.box)
     rounding = largest * _FLOAT32_EPSILON * math.sqrt(centres[0].numel())
     return max(radius - rounding, radius / 2)
 

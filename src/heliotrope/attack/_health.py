@@ -114,13 +114,14 @@ def _gradients(examined: Examined) -> HealthIndicator:
 def _range(examined: Examined) -> HealthIndicator:
     images, threat = examined.target.images, examined.threat
     low, high = float(images.min()), float(images.max())
-    outside = low < _single(threat.input_low) or high > _single(threat.input_high)
-    used = (high - low) / (threat.input_high - threat.input_low)
+    lowest, highest = threat.box
+    outside = low < _single(lowest) or high > _single(highest)
+    used = (high - low) / (highest - lowest)
     return HealthIndicator(
         id="input-range",
         title="Inputs fill the declared range",
         state="failed" if outside else "warning" if used < _USED_RANGE else "ok",
-        wanted=f"within {threat.input_low:g} to {threat.input_high:g}, using at least {_USED_RANGE:.0%} of it",
+        wanted=f"within {lowest:g} to {highest:g}, using at least {_USED_RANGE:.0%} of it",
         actual=f"{low:g} to {high:g}",
         explanation="A wrong range makes eps mean something else: the attack is then far too weak or far too strong.",
     )
@@ -133,12 +134,13 @@ def _perturbations(examined: Examined) -> HealthIndicator:
     with np.load(io.BytesIO(examined.stored), allow_pickle=False) as stored:
         original, perturbed, labels = (torch.from_numpy(stored[key]) for key in ("original", "perturbed", "label"))
     threat, wrong = examined.threat, 0
+    lowest, highest = (_single(bound) for bound in threat.box)
     for begin in range(0, len(labels), examined.target.batch):
         part = slice(begin, begin + examined.target.batch)
         lengths = norms(perturbed[part].double() - original[part].double(), threat.norm)
         box = perturbed[part].flatten(1)
         fine = lengths <= threat.eps * (1 + _NORM_TOLERANCE)
-        fine &= (box >= _single(threat.input_low)).all(dim=1) & (box <= _single(threat.input_high)).all(dim=1)
+        fine &= (box >= lowest).all(dim=1) & (box <= highest).all(dim=1)
         fine &= _misleads(examined.target, perturbed[part], labels[part])
         wrong += int((~fine).sum())
     return HealthIndicator(
@@ -215,9 +217,10 @@ def _output(examined: Examined) -> HealthIndicator:
 def _large_eps(examined: Examined) -> HealthIndicator:
     """Half the range in every pixel turns any image into grey: whatever survives that, the attack cannot see."""
     target, threat = examined.target, examined.threat
-    radius = max((threat.input_high - threat.input_low) / 2, threat.eps)
+    low, high = threat.box
+    radius = max((high - low) / 2, threat.eps)
     if threat.norm == "L2":
-        radius = max((threat.input_high - threat.input_low) / 2 * target.images[0].numel() ** 0.5, threat.eps)
+        radius = max((high - low) / 2 * target.images[0].numel() ** 0.5, threat.eps)
     chosen = (examined.result.reach > 0).nonzero()[:_FEW, 0]
     survivors = 0
     for begin in range(0, len(chosen), target.batch):

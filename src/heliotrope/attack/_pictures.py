@@ -62,7 +62,7 @@ def show_examples(
     for failure in _chosen(target, threat, result):
         original, perturbed = target.images[failure.position], result.adversarial[failure.position]
         change = (perturbed.double() - original.double())[None]
-        low, high = threat.input_low, threat.input_high
+        low, high = threat.box
         example = AdversarialExample(
             index=target.rows[failure.position],
             label=failure.label,

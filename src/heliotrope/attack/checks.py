@@ -11,7 +11,7 @@ from heliotrope.attack._pgd import curve_radii, pgd, trace_curve
 from heliotrope.attack._pictures import pack_samples, show_examples
 from heliotrope.attack.interface import AttackResult, Target, Tick
 from heliotrope.attack.rules import ATTACK_UNSOUND, EVASION_POSSIBLE
-from heliotrope.config.schema import Suite, ThreatConfig
+from heliotrope.config.schema import ThreatConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import Blob, statement
 from heliotrope.core.findings import Finding, Rule, fingerprint
@@ -23,12 +23,10 @@ from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
 from heliotrope.subjects.planning import ModelTask, plan_models
 from heliotrope.subjects.prepare import Prepared, batch_size, prepare
+from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 
-__all__ = ["SUITE_SAMPLES", "effective_threat", "evasion_pgd"]
-
-SUITE_SAMPLES: dict[Suite, int | None] = {"quick": 200, "standard": 1000, "deep": None}
-"""Samples an attack takes by suite; None is all. At 1000 the interval is at most 6.3 points wide."""
+__all__ = ["attack_by_gradients", "effective_threat", "evasion_pgd"]
 
 _QUICK_STEPS = 20
 _QUICK_RESTARTS = 1
@@ -63,7 +61,11 @@ def _plan(project: Project) -> Iterator[Planned]:
 )
 def evasion_pgd(task: Task, context: RunContext) -> CheckResult:
     """Attack evaluation samples by PGD. Inconclusive when a health indicator failed; floors are for policy to set."""
-    prepared = prepare(task)
+    return attack_by_gradients(task, prepare(task), context)
+
+
+def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext) -> CheckResult:
+    """What `evasion.pgd` does, for a model and data at hand."""
     threat = effective_threat(prepared.parameters)
     target = _target(prepared, task.seed, context)
     result = pgd(target, threat, seed=task.seed, tick=_ticker(context, 0.0, 0.8, "attacking"))
@@ -125,14 +127,10 @@ def effective_threat(parameters: ModelTask) -> ThreatModel:
 
 def _target(prepared: Prepared, seed: int, context: RunContext) -> Target:
     """The samples to attack: a seeded choice without replacement, in their order."""
-    import numpy as np
     import torch
 
     total = len(prepared.data)
-    size = _sample_size(prepared.parameters, total)
-    rows = (
-        np.arange(total) if size == total else np.sort(np.random.default_rng(seed).choice(total, size, replace=False))
-    )
+    rows = choose_rows(total, sample_size(prepared.parameters, total), seed)
     images = torch.from_numpy(prepared.data.images[rows])
     return Target(
         logits=prepared.model.logits,
@@ -141,11 +139,6 @@ def _target(prepared: Prepared, seed: int, context: RunContext) -> Target:
         rows=tuple(rows.tolist()),
         batch=batch_size(prepared.model, images[0], context.limits.memory_bytes),
     )
-
-
-def _sample_size(parameters: ModelTask, total: int) -> int:
-    wanted = SUITE_SAMPLES[parameters.suite or "standard"] if parameters.sample is None else parameters.sample
-    return total if wanted is None or wanted == "all" else min(wanted, total)
 
 
 def _curve(threat: ThreatModel, result: AttackResult, n: int) -> tuple[CurvePoint, ...]:
@@ -258,12 +251,12 @@ def _ticker(context: RunContext, begin: float, length: float, text: str) -> Tick
 def _estimate(planned: Planned) -> float:
     """Seconds on one core, guessed from file sizes; right within a factor of a few."""
     parameters = ModelTask.model_validate(planned.parameters.document())
-    if parameters.threat is None or parameters.model.input is None:
+    if parameters.threat is None or parameters.model.input is None or parameters.model.input.shape is None:
         return 0.0
     threat = effective_threat(parameters)
     images = next((planned.inputs[name] for name in ("images", "data") if name in planned.inputs), None)
     rows = max(100, int(_PACKED_PIXELS * _file_size(images) / math.prod(parameters.model.input.shape)))
-    samples = _sample_size(parameters, rows if _file_size(images) else _UNKNOWN_ROWS)
+    samples = sample_size(parameters, rows if _file_size(images) else _UNKNOWN_ROWS)
     passes = samples * threat.steps * threat.restarts
     return _START_SECONDS + passes * _SECONDS_PER_PASS * max(_file_size(planned.inputs.get("weights")) / 6e5, 0.2)
 

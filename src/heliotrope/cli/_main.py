@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import signal
@@ -27,9 +28,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "heliotrope.cli.scan",
         "Inspect model files and folders without loading, importing or executing anything.",
     ),
+    "bom": (
+        "heliotrope.cli.bom",
+        "Write a bill of materials (CycloneDX 1.7 ML-BOM): models, data, packages and how they hang together.",
+    ),
     "init": ("heliotrope.cli.init", "Write heliotrope.yaml from what is found in a repository."),
     "demo": ("heliotrope.cli.demo", "Build and assess the examples."),
-    "ledger": ("heliotrope.cli.ledger", "Verify what was recorded."),
+    "ledger": ("heliotrope.cli.ledger", "Verify what was recorded; export, import, migrate or prune it."),
     "trust": ("heliotrope.cli.trust", "Say which projects may run their code."),
     "config": ("heliotrope.cli.config", "Show which setting holds and where it comes from."),
     "plugins": ("heliotrope.cli.plugins", "List checks and analysers, available or not, and why."),
@@ -73,6 +78,7 @@ def root() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
     settings = Settings()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     _complete_streams()
     _stop_in_order()
     try:
@@ -109,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code)
     sys.exit(code if isinstance(code, int) else 0)
 
+
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""Listings and records live until the end; looking through them for garbage every 700 objects takes a tenth of a run."""
 
 _EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 """What the machine lacks; more of it helps, a change of ours would not."""

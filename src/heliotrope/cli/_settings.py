@@ -61,8 +61,10 @@ class Settings:
             with _result_reaches():
                 sys.stdout.write(ended.encode("utf-8", "backslashreplace").decode("utf-8"))
             return
+        from heliotrope.lifecycle.writing import write_whole
+
         try:
-            self.output.write_text(ended, "utf-8", errors="backslashreplace")
+            write_whole(self.output, ended, follow=True)
         except OSError as error:
             raise UsageError(
                 f"--output {printable(str(self.output))} cannot be written: {error.strerror}",

@@ -1,21 +1,25 @@
-"""`helio ledger verify`: whether anything recorded was changed, removed, reordered or added."""
+"""`helio ledger`: whether anything recorded was changed, and looking after what is recorded."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from heliotrope.cli._ledger_care import migrate, prune
+from heliotrope.cli._ledger_place import place_of
+from heliotrope.cli._ledger_transfer import export, import_
 from heliotrope.cli._settings import global_options, settings_of
-from heliotrope.core.errors import UsageError
-from heliotrope.core.text import printable
+from heliotrope.core.text import counted, printable
 
 __all__ = ["command"]
+
+_SHOWN_RETENTIONS = 10
 
 
 @click.group(name="ledger")
 @global_options
 def command() -> None:
-    """Verify what was recorded."""
+    """Verify what was recorded; export, import, migrate or prune it."""
 
 
 @command.command(name="verify")
@@ -29,21 +33,13 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
     Exit code 1 names the first record that was changed, deleted, reordered or inserted.
     """
     from heliotrope.core.records import canonical_bytes
-    from heliotrope.engine.files import is_folder, is_present
     from heliotrope.ledger import open_ledger
     from heliotrope.ledger.interface import Head, LedgerTampered
-    from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
 
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
     wanted = Head.parse(head) if head else None
-    base = path if path.name != STATE_NAME else path.parent
-    location = settings.ledger or str(base / STATE_NAME / LEDGER_NAME if is_folder(base) else base)
-    if settings.ledger is None and not is_present(Path(location)):
-        raise UsageError(
-            f"{printable(location)}: there is no ledger here", hint="run helio assess first, or name one with --ledger"
-        )
-    with open_ledger(location) as ledger:
+    with open_ledger(place_of(settings, path)) as ledger:
         known = wanted or ledger.remembered_head()
         document: dict[str, Any] = {
             "schema": "heliotrope.ledger-verification/v1",
@@ -61,8 +57,10 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
                 }
                 settings.emit(canonical_bytes({**document, "intact": False, "first_wrong": wrong}).decode())
             raise
+        retentions = list(_retentions(ledger)) if verified.pruned else []
     if form == "json":
         document |= {"intact": True, "records": verified.records, "head": str(verified.head)}
+        document |= {"pruned": verified.pruned, "retentions": retentions}
         settings.emit(canonical_bytes(document).decode())
         return
     if wanted:
@@ -71,4 +69,31 @@ def verify(ctx: click.Context, path: Path, head: str | None) -> None:
         against = f"and agrees with the last head seen on this machine ({known.sequence} records)"
     else:
         against = "(without --head, a cut-off end cannot be noticed)"
-    settings.emit(f"{verified.records} records, the chain holds {against}\nhead {verified.head}")
+    lines = [f"{verified.records} records, the chain holds {against}"]
+    if verified.pruned:
+        lines.append(f"{counted(verified.pruned, 'record')} without content, removed under retention:")
+        lines += [
+            f"  {item['time']} by {printable(item['by'])}: {counted(item['contents'], 'content')}, "
+            f"{counted(item['blobs'], 'blob')} from before {printable(item['older_than'])}"
+            for item in retentions[:_SHOWN_RETENTIONS]
+        ]
+        if len(retentions) > _SHOWN_RETENTIONS:
+            lines.append(f"  and {len(retentions) - _SHOWN_RETENTIONS} earlier ones (--format json lists them)")
+    settings.emit("\n".join([*lines, f"head {verified.head}"]))
+
+
+def _retentions(ledger: Any) -> Any:
+    """Who removed what and when, newest first."""
+    from heliotrope.ledger.interface import Retention
+
+    for event in ledger.find("retention"):
+        facts = Retention.model_validate_json(ledger.content(event.content_id)).document()
+        yield {
+            "time": event.time,
+            "record": event.sequence,
+            **{name: facts[name] for name in ("by", "older_than", "contents", "blobs")},
+        }
+
+
+for _command in (export, import_, migrate, prune):
+    command.add_command(_command)

@@ -92,9 +92,9 @@ class _Open:
     """In a mapping: the key whose value comes next."""
 
 
-def parse(source: SourceText) -> Node | None:
+def parse(source: SourceText, *, max_nodes: int = MAX_NODES) -> Node | None:
     """The document's root, None for a file without content. ConfigError with place and hint for whatever is not allowed."""
-    return _Builder(source).build()
+    return _Builder(source, max_nodes).build()
 
 
 def plain_data(node: Node) -> Any:
@@ -118,8 +118,9 @@ def join_path(steps: "tuple[str | int, ...] | list[str | int]") -> str:
 
 
 class _Builder:
-    def __init__(self, source: SourceText) -> None:
+    def __init__(self, source: SourceText, max_nodes: int) -> None:
         self._source = source
+        self._max_nodes = max_nodes
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._root: Node | None = None
@@ -155,8 +156,8 @@ class _Builder:
 
     def _node(self, event: yaml.NodeEvent) -> None:
         self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise self._error(f"more than {MAX_NODES} values", hint="is this really the configuration file?")
+        if self._nodes > self._max_nodes:
+            raise self._error(f"more than {self._max_nodes} values", hint="is this really the configuration file?")
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = _quoted(tag.replace("tag:yaml.org,2002:", "!!"))
@@ -217,8 +218,8 @@ class _Builder:
         parent = opened.node
         parent.size += node.size
         parent.depth = max(parent.depth, node.depth + 1)
-        if parent.size > MAX_NODES:
-            raise self._error(f"aliases expand to more than {MAX_NODES} values", hint="write the values out")
+        if parent.size > self._max_nodes:
+            raise self._error(f"aliases expand to more than {self._max_nodes} values", hint="write the values out")
         if parent.depth + len(self._stack) - 1 > MAX_DEPTH:
             raise self._error(f"aliases nest more than {MAX_DEPTH} levels deep", hint="write the values out")
         if isinstance(parent, Sequence):

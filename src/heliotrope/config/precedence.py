@@ -105,7 +105,7 @@ def _settle(
         try:
             return Setting(rule.parse(text), f"environment {rule.variable}")
         except ValueError:
-            shown = shorten(printable(text), 60)
+            shown = shorten(printable(_without_password(text)), 60)
             raise ConfigError(
                 f"environment variable {rule.variable}: expected {rule.expected}, got '{shown}'",
                 hint=f"correct or unset {rule.variable}",

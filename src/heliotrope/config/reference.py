@@ -77,15 +77,16 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, 
         meaning = docs.get(name) or _class_meaning(inner)
         yield key, _cell(_type_of(annotation, field.metadata)), _cell(_default(field)), _cell(meaning)
         if inner is not None:
-            many = get_origin(annotation) is tuple
-            yield from _rows(inner, f"{key}[]." if many else f"{key}.")
+            origin = get_origin(annotation)
+            joint = "[]." if origin is tuple else ".NAME." if origin is dict else "."
+            yield from _rows(inner, f"{key}{joint}")
 
 
 def _only_model(annotation: Any) -> type[BaseModel] | None:
     """The one model in an annotation, as in X | None or tuple[X, ...]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in {Union, types.UnionType, tuple, Annotated}:
+    if get_origin(annotation) in {Union, types.UnionType, tuple, dict, Annotated}:
         found = [model for argument in get_args(annotation) if (model := _only_model(argument)) is not None]
         return found[0] if len(found) == 1 else None
     return None

@@ -10,15 +10,21 @@ from heliotrope.core.records import MAX_SAFE_INTEGER, Record
 __all__ = [
     "AnalyserId",
     "ChecksConfig",
+    "ColumnConfig",
+    "ColumnType",
     "DataConfig",
     "DataSource",
     "DeclaredConfig",
+    "EndpointConfig",
     "GatesConfig",
     "HeliotropeConfig",
     "InputConfig",
     "ModelConfig",
+    "ModelFormat",
+    "ModelTaskName",
     "Name",
     "NormalisationConfig",
+    "OutputKind",
     "ScanConfig",
     "Suite",
     "ThreatConfig",
@@ -32,14 +38,44 @@ AnalyserId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}(\.
 
 Suite = Literal["quick", "standard", "deep"]
 
+ModelFormat = Literal["torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost", "endpoint"]
+ModelTaskName = Literal["image-classification", "tabular-classification", "text-classification", "tabular-regression"]
+OutputKind = Literal["logits", "probabilities", "labels", "values"]
+ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime", "identifier"]
+
+
+class ColumnConfig(Record):
+    """One column of a table, as far as the data themselves do not say it."""
+
+    type: ColumnType | None = None
+    """What its values are; inferred from the data when left out. An identifier is no feature."""
+    unit: str | None = None
+    """Of its values, as in years or mm; shown in reports."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest value of a valid input."""
+    categories: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Every valid category."""
+    missing: bool | None = None
+    """Whether a valid input may lack it; inferred from the data when left out."""
+    immutable: bool = False
+    """Nobody can change it from outside: attacks leave it alone."""
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> Self:
+        if self.range is not None and not self.range[0] <= self.range[1]:
+            raise ValueError(f"range must rise, got {list(self.range)}")
+        return self
+
 
 class InputConfig(Record):
     """What the model takes."""
 
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(min_length=1, max_length=4)]
-    """One sample, channel first for images, as in [1, 28, 28]."""
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(min_length=1, max_length=4)] | None = None
+    """One sample of images or plain arrays, channel first, as in [1, 28, 28]; tables need none."""
     range: tuple[float, float] = (0.0, 1.0)
-    """Lowest and highest value of a valid input, before any normalisation."""
+    """Lowest and highest value of a valid input, before any normalisation; for images and plain arrays."""
+    columns: dict[str, ColumnConfig] = {}
+    """Columns of a table by name; those that are not named are inferred from the data."""
 
     @model_validator(mode="after")
     def _range_rises(self) -> Self:
@@ -58,10 +94,14 @@ class NormalisationConfig(Record):
 
 
 class DataSource(Record):
-    """Labelled samples: one npz file or image folder (`path`), or a file of images and one of labels (npy, idx, idx.gz)."""
+    """Labelled samples: a table, npz file or image folder (`path`), or a file of images and one of labels (npy, idx, idx.gz)."""
 
     path: str | None = None
-    """An npz file, or a folder with one sub-folder of images for each class."""
+    """A csv, tsv or parquet file, an npz file, or a folder with one sub-folder of images for each class."""
+    target: str | None = None
+    """Of a table: the column that holds the right answer."""
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Of a table: the columns the model takes, in its order; default: all but the target and identifiers."""
     images: str | None = None
     """npy, idx or gzipped idx; needs labels."""
     labels: str | None = None
@@ -97,7 +137,7 @@ class DeclaredConfig(Record):
 
 
 class ThreatConfig(Record):
-    """What an attacker may do to an input; eps is in the units of input.range."""
+    """What an attacker may do to an input; eps is in the units of input.range, for tables in spreads of each column."""
 
     norm: Norm = "Linf"
     """Linf bounds the change of every value by eps, L2 the length of the whole change."""
@@ -111,23 +151,56 @@ class ThreatConfig(Record):
     """Default: 2.5 * eps / steps, the usual choice for PGD (Madry et al. 2018)."""
 
 
+class EndpointConfig(Record):
+    """A model behind HTTP. It is only asked with consent: with --allow-code or a trust mark, as for code."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+(?:[/?#]\S*)?$")]
+    """Where predictions are asked for, as in http://127.0.0.1:8080/v2/models/digits/infer."""
+    protocol: Literal["kserve-v2", "mlflow", "json"]
+    """kserve-v2: Open Inference Protocol; mlflow: /invocations; json: the plain shape that request and response name."""
+    request: str = "instances"
+    """json: the key under which rows are sent."""
+    response: str = "predictions"
+    """json: the key under which predictions come back; dots lead deeper."""
+    output_name: str | None = None
+    """kserve-v2: which output holds the scores; default: the first."""
+    timeout: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds for one request."""
+    retries: int = Field(default=2, ge=0, le=20)
+    """Further attempts after a refused connection, a time-out or a status of 429, 502, 503 or 504."""
+    rate: float = Field(default=50.0, gt=0)
+    """Requests for each second, at most."""
+    budget: int = Field(default=10_000, ge=1)
+    """Requests of one check, at most; a check that needs more is inconclusive."""
+    batch: int = Field(default=64, ge=1, le=100_000)
+    """Rows of one request."""
+    token_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Environment variable that holds a bearer token; the token itself never stands in this file."""
+    authorised_by: str | None = None
+    """Who allowed tests of this host; required for a host other than this machine."""
+    authorised_until: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """Last day of that permission, as in 2027-01-31; required for a host other than this machine."""
+
+
 class ModelConfig(Record):
     """One model."""
 
     name: Name
     """Its name in reports and URNs; no two models share one."""
     path: str | None = None
-    """Weights, relative to this file."""
-    format: Literal["torch"] | None = None
-    """Which library the weights belong to; recognised by the file name when left out."""
+    """Weights or the whole model, relative to this file."""
+    format: ModelFormat | None = None
+    """Which library the model belongs to; recognised by the file name when left out."""
     loader: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
-    """module:function that returns an nn.Module; called without arguments, in a worker, with consent."""
-    task: Literal["image-classification"] | None = None
+    """torch: module:function that returns an nn.Module; called without arguments, in a worker, with consent."""
+    endpoint: EndpointConfig | None = None
+    """A model behind HTTP instead of a file."""
+    task: ModelTaskName | None = None
     """What the model does."""
     input: InputConfig | None = None
     """What the model takes."""
-    output: Literal["logits", "probabilities"] | None = None
-    """What the model returns: raw scores, or values that sum to 1."""
+    output: OutputKind | None = None
+    """What the model returns: raw scores, values that sum to 1, the class alone, or a number (regression)."""
     normalisation: Literal["inside"] | NormalisationConfig = "inside"
     """inside: the model normalises its inputs itself. Otherwise Heliotrope puts (x - mean) / std in front of it."""
     labels: tuple[str, ...] | None = None
@@ -135,9 +208,22 @@ class ModelConfig(Record):
     device: Literal["cpu"] = "cpu"
     """Where it runs."""
     data: DataConfig = DataConfig()
+    """Data it was trained on and data to evaluate it on."""
     threat: ThreatConfig | None = None
     """Overrides the project's threat for this model."""
     declared: DeclaredConfig = DeclaredConfig()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.endpoint is not None and (self.path is not None or self.loader is not None):
+            raise ValueError("an endpoint has neither path nor loader: describe the file as a model of its own")
+        if self.format == "endpoint" and self.endpoint is None:
+            raise ValueError("format endpoint needs endpoint: {url: ..., protocol: ...}")
+        if self.endpoint is not None and self.format not in (None, "endpoint"):
+            raise ValueError(f"a model with an endpoint cannot have the format {self.format}")
+        if self.loader is not None and self.format not in (None, "torch"):
+            raise ValueError(f"a loader is for torch models; the format here is {self.format}")
+        return self
 
 
 class ChecksConfig(Record):
@@ -181,7 +267,7 @@ class HeliotropeConfig(Record):
     models: tuple[ModelConfig, ...] = ()
     """The models of the project."""
     threat: ThreatConfig | None = None
-    """What an attacker may do to an input, for every model; eps is in the units of input.range."""
+    """What an attacker may do to an input, for every model."""
     sample: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     """How many evaluation samples an attack takes; default by suite."""
     seed: int = Field(default=0, ge=0, le=MAX_SAFE_INTEGER)

@@ -3,13 +3,11 @@
 import hashlib
 from typing import Annotated, Any
 
-import rfc8785
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-__all__ = ["MAX_SAFE_INTEGER", "Record", "Sha256", "canonical_bytes", "content_id", "sha256_hex"]
+from heliotrope.core.canonical import MAX_SAFE_INTEGER, canonical
 
-MAX_SAFE_INTEGER = 2**53 - 1
-"""Larger integers are written as strings: RFC 8785 numbers are IEEE 754 doubles."""
+__all__ = ["MAX_SAFE_INTEGER", "Record", "Sha256", "canonical_bytes", "content_id", "sha256_hex"]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest in lower-case hexadecimal."""
@@ -35,7 +33,7 @@ class Record(BaseModel):
 def canonical_bytes(content: Record | dict[str, Any]) -> bytes:
     """RFC 8785 canonical JSON of a record or of JSON-ready data."""
     data = content.document() if isinstance(content, Record) else content
-    return rfc8785.dumps(data)
+    return canonical(data)
 
 
 def sha256_hex(data: bytes) -> str:

@@ -1,14 +1,39 @@
 """Looking at other processes through /proc; where there is none, memory limits rest on the operating system alone."""
 
 import os
+import time
 from pathlib import Path
 
-__all__ = ["resident_bytes"]
+__all__ = ["MemoryWatch", "resident_bytes"]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SESSION_FIELD = 3
 """Index of the session id in /proc/PID/stat, counted after the command's closing bracket: state, ppid, pgrp, session."""
 _RESIDENT_FIELD = 21
+
+
+_BETWEEN_LOOKS = 0.05
+"""Seconds at least between two looks through /proc, which holds all processes of the machine."""
+_SHARE_OF_TIME = 0.05
+"""Of one processor, spent on looking at most: a machine with thousands of processes is looked at less often."""
+
+
+class MemoryWatch:
+    """Resident memory of a session, looked up as often as that is cheap."""
+
+    def __init__(self, session: int) -> None:
+        self._session = session
+        self._next = 0.0
+        self._seen = 0
+
+    def bytes(self) -> int:
+        """As of the latest look."""
+        began = time.monotonic()
+        if began >= self._next:
+            self._seen = resident_bytes(self._session)
+            ended = time.monotonic()
+            self._next = ended + max(_BETWEEN_LOOKS, (ended - began) / _SHARE_OF_TIME)
+        return self._seen
 
 
 def resident_bytes(session: int) -> int:

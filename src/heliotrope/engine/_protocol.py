@@ -22,6 +22,8 @@ class Request(Record):
     task: Task
     limits: Limits
     workdir: str
+    network: bool = False
+    """Whether the run may reach the network; only with consent."""
 
 
 class Hello(Record):

@@ -3,12 +3,15 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from heliotrope.core.errors import InputError
 from heliotrope.core.text import printable
+from heliotrope.engine._hashing import Stamp
 
 __all__ = [
     "LINK_LEAVES",
@@ -32,6 +35,11 @@ MAX_DEPTH = 64
 
 MAX_PATH_BYTES = 4000
 """Linux refuses paths of 4096 bytes; below that every file can still be opened by its absolute path."""
+
+_MAX_CHARACTER_BYTES = 4
+"""Of a character in UTF-8: most paths need not be encoded to know that they are short enough."""
+
+_first = itemgetter(0)
 
 SKIPPED_FOLDERS = frozenset(
     {
@@ -61,11 +69,10 @@ class WalkLimits:
     max_path_bytes: int = MAX_PATH_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class WalkedFile:
-    """A regular file below the root."""
+class WalkedFile(NamedTuple):
+    """A regular file below the root. A tuple: trees have ten thousands of them."""
 
-    path: Path
+    location: str
     """Opens it, also when its name is not valid UTF-8."""
     relative: str
     """With forward slashes; bytes that are not UTF-8 as \\xNN. Different files never share one."""
@@ -73,6 +80,15 @@ class WalkedFile:
     mtime_ns: int
     ctime_ns: int
     inode: int
+    device: int
+
+    @property
+    def path(self) -> Path:
+        return Path(self.location)
+
+    @property
+    def stamp(self) -> Stamp:
+        return self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +107,7 @@ class WalkSkipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """An entry of a folder that is being walked."""
 
     path: str
@@ -102,18 +117,21 @@ class _Entry:
     is_folder: bool
 
 
-def walk(root: Path, *, limits: WalkLimits | None = None) -> Iterator[WalkedFile | WalkProblem | WalkSkipped]:
+def walk(
+    root: Path, *, limits: WalkLimits | None = None, wanted: Callable[[str], bool] | None = None
+) -> Iterator[WalkedFile | WalkProblem | WalkSkipped]:
     """Everything below the root, files in the byte order of their relative paths; a file as root gives itself.
 
-    Links to folders are never followed; links to files only when the target lies inside the root. InputError when there is
-    no such root.
+    Links to folders are never followed; links to files only when the target lies inside the root. With `wanted`, only files
+    whose name it accepts are looked at, which is quicker by half and more. InputError when there is no such root.
     """
-    return _Walk(root, limits or WalkLimits()).run()
+    return _Walk(root, limits or WalkLimits(), wanted).run()
 
 
 class _Walk:
-    def __init__(self, root: Path, limits: WalkLimits) -> None:
+    def __init__(self, root: Path, limits: WalkLimits, wanted: Callable[[str], bool] | None) -> None:
         self._limits = limits
+        self._wanted = wanted
         self._seen = 0
         self._name = root.name
         try:
@@ -159,6 +177,7 @@ class _Walk:
 
     def _children(self, folder: _Entry) -> list[_Entry] | WalkProblem:
         children: list[tuple[bytes, _Entry]] = []
+        prefix, depth = (f"{folder.relative}/" if folder.relative else ""), folder.depth + 1
         try:
             with os.scandir(folder.path) as listing:
                 for item in listing:
@@ -169,22 +188,26 @@ class _Walk:
                             f"more than {self._limits.max_files} files; this folder and all after it were not looked at",
                         )
                     is_folder = item.is_dir(follow_symlinks=False)
-                    relative = f"{folder.relative}/{item.name}" if folder.relative else item.name
+                    name = item.name
+                    if self._wanted is not None and not is_folder and not self._wanted(name):
+                        continue
                     # With its slash a folder sorts where its files belong: "a.txt" < "a/b" < "a0".
-                    key = os.fsencode(item.name) + (b"/" if is_folder else b"")
-                    children.append((key, _Entry(item.path, relative, folder.depth + 1, is_folder)))
+                    key = os.fsencode(f"{name}/" if is_folder else name)
+                    children.append((key, _Entry(item.path, f"{prefix}{name}", depth, is_folder)))
         except OSError as error:
             return WalkProblem(valid_name(folder.relative) or ".", f"cannot be listed: {_reason(error)}")
-        return [entry for _, entry in sorted(children, key=lambda pair: pair[0])]
+        children.sort(key=_first)
+        return [entry for _, entry in children]
 
     def _look(self, entry: _Entry) -> WalkedFile | WalkProblem | WalkSkipped:
+        path = entry.path
         shown = valid_name(entry.relative)
-        if len(os.fsencode(entry.path)) > self._limits.max_path_bytes:
+        if len(path) * _MAX_CHARACTER_BYTES > self._limits.max_path_bytes < len(os.fsencode(path)):
             return WalkProblem(shown, f"its path is longer than {self._limits.max_path_bytes} bytes")
         try:
-            status = os.lstat(entry.path)
+            status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
-                target = os.path.realpath(entry.path, strict=True)
+                target = os.path.realpath(path, strict=True)
                 status = os.lstat(target)
                 if not self._inside(target):
                     return WalkProblem(shown, LINK_LEAVES)
@@ -195,12 +218,7 @@ class _Walk:
         if not stat.S_ISREG(status.st_mode):
             return WalkProblem(shown, f"is a {_kind(status.st_mode)}, not a file")
         return WalkedFile(
-            path=Path(entry.path),
-            relative=shown,
-            size=status.st_size,
-            mtime_ns=status.st_mtime_ns,
-            ctime_ns=status.st_ctime_ns,
-            inode=status.st_ino,
+            path, shown, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
         )
 
     def _inside(self, target: str) -> bool:

@@ -4,11 +4,8 @@ Whatever a check does, the executor returns an Execution; one that crashed, hung
 """
 
 import platform
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from heliotrope.engine._guard import RunCancelledError, guarded
 from heliotrope.engine._staging import stage
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 
-__all__ = ["Execution", "ProgressFunction", "RunCancelledError", "run_inline", "working_folder"]
+__all__ = ["Execution", "ProgressFunction", "RunCancelledError", "guarded", "run_inline"]
 
 ProgressFunction = Callable[[float, float, str], None]
 """Called with (done, total, text); may raise RunCancelledError."""
@@ -46,16 +43,6 @@ class _InlineContext:
 
     def store(self, data: bytes, media_type: str) -> Blob:
         return stage(self.workdir, data, media_type)
-
-
-@contextmanager
-def working_folder() -> Iterator[Path]:
-    """A temporary folder of a run's own, removed afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="heliotrope-run-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def run_inline(

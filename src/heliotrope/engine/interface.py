@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from heliotrope.config.schema import HeliotropeConfig, Suite
 from heliotrope.core.evidence import Blob
 from heliotrope.core.findings import Rule
+from heliotrope.core.outcomes import Outcome
 from heliotrope.core.records import Record, Sha256
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject
@@ -15,6 +16,7 @@ from heliotrope.core.subjects import Subject
 __all__ = [
     "CheckDescriptor",
     "CheckFunction",
+    "ConsentKind",
     "CostClass",
     "Isolation",
     "Limits",
@@ -26,6 +28,8 @@ __all__ = [
 
 CostClass = Literal["quick", "standard", "deep"]
 Isolation = Literal["inline", "worker"]
+ConsentKind = Literal["none", "code", "network"]
+"""What a run does that nobody may do unasked: run code of the project, or talk to a host that the project names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,16 @@ class Planned:
     missing: tuple[str, ...] = ()
     """Configuration keys that must be filled first; if any, the outcome is inconclusive and names them."""
     estimate_seconds: float = 1.0
+    extra: str | None = None
+    """The optional dependency group of this package that the subject needs, beyond the check's own."""
+    modules: tuple[str, ...] = ()
+    """Python modules by which that group is recognised."""
+    consent: ConsentKind | None = None
+    """What the run needs consent for; None: as the check says. `network` also leaves the worker its network."""
+    outcome: Outcome | None = None
+    """What is known from the plan alone, as that the check has no object here; then nothing is run."""
+    reusable: bool = True
+    """False where digests do not say what was examined, as for an endpoint: then it is always run again."""
 
 
 class Task(Record):

@@ -14,8 +14,7 @@ from heliotrope.core.evidence import Statement
 from heliotrope.core.findings import Finding
 from heliotrope.core.records import Sha256
 from heliotrope.core.runs import CheckResult, Run
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Ledger, LedgerTampered
+from heliotrope.ledger.interface import Blobs, Ledger, LedgerTampered
 
 __all__ = ["Reusable", "ReusePolicy", "find_reusable"]
 
@@ -39,9 +38,7 @@ class Reusable:
     result: CheckResult
 
 
-def find_reusable(
-    ledger: Ledger, blobs: BlobStore, key: Sha256, policy: ReusePolicy, *, now: datetime
-) -> Reusable | None:
+def find_reusable(ledger: Ledger, blobs: Blobs, key: Sha256, policy: ReusePolicy, *, now: datetime) -> Reusable | None:
     """The newest run that may stand in, or None."""
     if not policy.allowed:
         return None

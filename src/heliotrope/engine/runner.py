@@ -1,8 +1,10 @@
 """Running checks and recording what came of them. The only writer of runs, evidence and findings."""
 
 import importlib.util
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from heliotrope.core.errors import HeliotropeError, InternalError
@@ -12,17 +14,24 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.executors import Execution, ProgressFunction, run_inline, working_folder
-from heliotrope.engine.files import digest_inputs, stat_inputs
-from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
+from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
+from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
+from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
 from heliotrope.engine.worker_executor import run_in_worker
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry, Ledger
+from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
-__all__ = ["Consent", "Recorded", "Runner"]
+__all__ = ["Consent", "Recorded", "Runner", "consent_kind", "remove_abandoned"]
+
+_BETWEEN_REPORTS = 0.2
+"""Seconds; hashing runs at gigabytes per second."""
 
 _NO_COST = Cost(wall_seconds=0.0, cpu_seconds=0.0)
+_WOULD: dict[ConsentKind, str] = {
+    "code": "it would run code of this project",
+    "network": "it would send data to a host that this project names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +61,13 @@ class Runner:
     """Runs planned checks one after the other. Each run is appended to the ledger in one transaction."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     clock: Clock
     consent: Consent
     limits: Limits
     reuse: ReusePolicy
     seed: int
+    lister: Lister = field(default_factory=Lister)
 
     def run(
         self, descriptor: CheckDescriptor, planned: Planned, project: Project, progress: ProgressFunction
@@ -65,10 +75,10 @@ class Runner:
         """Run one check unless something stands in its way; whatever happens is recorded."""
         parameters = planned.parameters.document()
         obstacle = self._obstacle(descriptor, planned)
-        inputs: dict[str, str] = {}
+        listed = Listed({}, {}, {}, {})
         if obstacle is None:
             try:
-                inputs = digest_inputs(planned.inputs)
+                listed = self.lister.list_inputs(planned.inputs, _hashing(progress))
             except HeliotropeError as error:
                 obstacle = Inconclusive(reason=error.reason())
         task = Task(
@@ -76,14 +86,16 @@ class Runner:
             subject=planned.subject,
             root=str(project.root),
             parameters=parameters,
-            inputs=inputs,
+            inputs=listed.digests,
             seed=self.seed,
         )
         key = _reuse_key(descriptor, task)
         if obstacle is not None:
             execution = Execution(CheckResult(outcome=obstacle), _NO_COST)
             return self._record(descriptor, task, key, execution, workdir=None)
-        earlier = find_reusable(self.ledger, self.blobs, key, self.reuse, now=self.clock.now())
+        earlier = (
+            find_reusable(self.ledger, self.blobs, key, self.reuse, now=self.clock.now()) if planned.reusable else None
+        )
         if earlier is not None:
             return Recorded(
                 id=earlier.id,
@@ -94,7 +106,8 @@ class Runner:
                 reused_from=earlier.id,
             )
         with working_folder() as workdir:
-            execution = self._execute(descriptor, planned, task, workdir, progress)
+            network = consent_kind(descriptor, planned) == "network"
+            execution = self._execute(descriptor, listed, task, workdir, progress, network=network)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -119,27 +132,42 @@ class Runner:
         return Recorded(appended[-1].id, run, title, CheckResult(outcome=outcome), ())
 
     def _obstacle(self, descriptor: CheckDescriptor, planned: Planned) -> Outcome | None:
+        if planned.outcome is not None:
+            return planned.outcome
         if planned.missing:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
-        absent = [module for module in descriptor.modules if importlib.util.find_spec(module) is None]
-        if absent:
-            needed = f"the extra '{descriptor.extra}'" if descriptor.built_in and descriptor.extra else "more packages"
-            advice = f"pip install '{descriptor.requirement}'"
-            return Skipped(code="missing_extra", reason=f"needs {needed} ({', '.join(absent)} not installed): {advice}")
-        if descriptor.runs_project_code and not self.consent.given:
-            return Inconclusive(
-                reason=f"it would run code of this project: {self.consent.how}", needs=self.consent.needs
-            )
+        own = descriptor.extra if descriptor.built_in else None
+        for extra, requirement, modules in (
+            (own, descriptor.requirement, descriptor.modules),
+            (planned.extra, f"heliotrope[{planned.extra}]", planned.modules),
+        ):
+            absent = ", ".join(module for module in modules if importlib.util.find_spec(module) is None)
+            if absent:
+                needed = f"the extra '{extra}'" if extra else "more packages"
+                reason = f"needs {needed} ({absent} not installed): pip install '{requirement}'"
+                return Skipped(code="missing_extra", reason=reason)
+        kind = consent_kind(descriptor, planned)
+        if kind != "none" and not self.consent.given:
+            return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)
         return None
 
     def _execute(
-        self, descriptor: CheckDescriptor, planned: Planned, task: Task, workdir: Path, progress: ProgressFunction
+        self,
+        descriptor: CheckDescriptor,
+        listed: Listed,
+        task: Task,
+        workdir: Path,
+        progress: ProgressFunction,
+        *,
+        network: bool,
     ) -> Execution:
-        run: Callable[..., Execution] = run_in_worker if descriptor.isolation == "worker" else run_inline
-        before = stat_inputs(planned.inputs)
+        run: Callable[..., Execution] = run_inline
+        if descriptor.isolation == "worker":
+            run = partial(run_in_worker, network=network)
+        listed.hand_over(workdir)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
-        changed = sorted(name for name, seen in stat_inputs(planned.inputs).items() if seen != before[name])
+        changed = listed.changed()
         if not changed:
             return execution
         reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
@@ -187,6 +215,26 @@ class Runner:
         adopted = self.blobs.adopt(staged_path(workdir, blob.sha256), blob.media_type)
         if (adopted.sha256, adopted.size) != (blob.sha256, blob.size):
             raise InternalError(f"blob {blob.sha256[:12]} does not have the bytes it was announced with")
+
+
+def consent_kind(descriptor: CheckDescriptor, planned: Planned) -> ConsentKind:
+    """What a run needs consent for: as its plan says, else as its check says."""
+    if planned.consent is not None:
+        return planned.consent
+    return "code" if descriptor.runs_project_code else "none"
+
+
+def _hashing(progress: ProgressFunction) -> Callable[[int, int], None]:
+    """Says how far the hashing is, from time to time."""
+    last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _BETWEEN_REPORTS:
+            last = time.monotonic()
+            progress(done, total, "hashing")
+
+    return told
 
 
 def _reuse_key(descriptor: CheckDescriptor, task: Task) -> Sha256:

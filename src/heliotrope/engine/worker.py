@@ -1,4 +1,4 @@
-"""The other end of the worker executor: `python -m heliotrope.engine.worker FD`.
+"""The other end of the worker executor: `python -m heliotrope.engine.worker FD PARENT`.
 
 Reads one request from standard input and writes messages to the inherited pipe FD. Whatever the code under test prints goes
 to the log pipe that the parent put on standard output and error. A worker contains crashes, hangs and memory, not malice.
@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 from heliotrope.core.evidence import Blob
@@ -20,11 +21,17 @@ from heliotrope.engine.registry import find_check
 
 __all__ = ["main"]
 
+_BETWEEN_REPORTS = 0.05
+"""Seconds between two words on how far it is: nobody reads faster, and a check may speak for each of its files."""
+
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
-_REPORTED_LIBRARIES = ("torch", "numpy", "scipy", "safetensors", "PIL")
+_REPORTED_LIBRARIES = (
+    "torch", "numpy", "scipy", "safetensors", "PIL", "pandas", "pyarrow", "onnxruntime", "sklearn", "skops", "joblib",
+    "xgboost", "lightgbm", "catboost", "urllib3",
+)  # fmt: skip
 
 
 class _Pipe:
@@ -47,11 +54,15 @@ class _Context:
 
     def __init__(self, pipe: _Pipe, request: Request) -> None:
         self._pipe = pipe
+        self._told = 0.0
         self.limits: Limits = request.limits
         self.workdir = Path(request.workdir)
 
     def progress(self, done: float, total: float, text: str = "") -> None:
-        self._pipe.send(Progress(done=done, total=total, text=text))
+        now = time.monotonic()
+        if now - self._told >= _BETWEEN_REPORTS or done == total:
+            self._told = now
+            self._pipe.send(Progress(done=done, total=total, text=text))
 
     def store(self, data: bytes, media_type: str) -> Blob:
         blob = stage(self.workdir, data, media_type)
@@ -63,9 +74,9 @@ def main(arguments: list[str]) -> int:
     """Serve one request; the exit code says only whether a result was sent."""
     pipe = _Pipe(int(arguments[0]))
     os.set_inheritable(int(arguments[0]), False)
-    _die_with_parent()
-    network = _leave_network()
+    _die_with_parent(int(arguments[1]))
     request = Request.model_validate_json(sys.stdin.buffer.readline())
+    network = "available" if request.network else _leave_network()
     _replace_stdin()
     pipe.send(Hello(environment={**_facts(), "isolation": "worker", "network": network}))
     result = guarded(find_check(request.check).function, request.task, _Context(pipe, request))
@@ -78,7 +89,7 @@ def _facts() -> dict[str, str]:
 
 
 def _library_versions() -> dict[str, str]:
-    names = {"PIL": "pillow"}
+    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
     versions = {}
     for module in _REPORTED_LIBRARIES:
         if module in sys.modules:
@@ -97,9 +108,11 @@ def _replace_stdin() -> None:
     os.close(null)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # it died before this was said; nobody holds this run to its limits
         Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes first
 
 

@@ -18,7 +18,7 @@ import heliotrope
 from heliotrope.core.outcomes import Errored, ErrorKind
 from heliotrope.core.runs import CheckResult, Cost
 from heliotrope.core.text import printable
-from heliotrope.engine._processes import resident_bytes
+from heliotrope.engine._processes import MemoryWatch
 from heliotrope.engine._protocol import MAX_LINE_BYTES, Hello, Progress, Request, Result, decode, encode
 from heliotrope.engine.executors import Execution, ProgressFunction, RunCancelledError
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
@@ -74,7 +74,13 @@ class _Conversation:
 
 
 def run_in_worker(
-    descriptor: CheckDescriptor, task: Task, *, workdir: Path, limits: Limits, progress: ProgressFunction
+    descriptor: CheckDescriptor,
+    task: Task,
+    *,
+    workdir: Path,
+    limits: Limits,
+    progress: ProgressFunction,
+    network: bool = False,
 ) -> Execution:
     """Run a check in a process of its own; never raises for what happens in there."""
     started = time.perf_counter()
@@ -85,7 +91,7 @@ def run_in_worker(
     talk = _Conversation()
     stopped: Errored | None = None
     try:
-        _ask(process, Request(check=descriptor.id, task=task, limits=limits, workdir=str(workdir)))
+        _ask(process, Request(check=descriptor.id, task=task, limits=limits, workdir=str(workdir), network=network))
         _listen(process, read_end, talk, limits, progress)
     except _StoppedError as stop:
         stopped = stop.outcome
@@ -114,7 +120,7 @@ def _start(workdir: Path, write_end: int) -> "subprocess.Popen[bytes]":
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-s", "-m", "heliotrope.engine.worker", str(write_end)],
+        [sys.executable, "-P", "-s", "-m", "heliotrope.engine.worker", str(write_end), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -149,6 +155,7 @@ def _listen(
 ) -> None:
     """Read messages until the result or the end, holding the run to its limits."""
     deadline = time.monotonic() + limits.wall_seconds
+    watch = MemoryWatch(process.pid)
     while talk.result is None:
         ready, _, _ = select.select([read_end], [], [], _POLL_SECONDS)
         if ready:
@@ -164,7 +171,7 @@ def _listen(
             return
         if time.monotonic() > deadline:
             raise _StoppedError("timeout", f"stopped after {limits.wall_seconds:g} s (checks.time_limit)")
-        memory = resident_bytes(process.pid)
+        memory = watch.bytes()
         if memory > limits.memory_bytes:
             raise _StoppedError(
                 "memory",

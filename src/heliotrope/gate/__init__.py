@@ -2,7 +2,14 @@
 
 from heliotrope.gate._service import decide, exit_code_of
 from heliotrope.gate.interface import Facts, Observed
-from heliotrope.gate.policy import EffectivePolicy, Policy, default_policy, effective_policy, load_policy
+from heliotrope.gate.policy import (
+    EffectivePolicy,
+    Policy,
+    default_policy,
+    effective_policy,
+    load_policy,
+    model_policy,
+)
 
 __all__ = [
     "EffectivePolicy",
@@ -14,4 +21,5 @@ __all__ = [
     "effective_policy",
     "exit_code_of",
     "load_policy",
+    "model_policy",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from heliotrope.core.assessments import RunEntry
 from heliotrope.core.decisions import RuleState
@@ -34,6 +35,9 @@ __all__ = [
 
 CONCLUDED = frozenset({"passed", "failed", "not_applicable"})
 
+_LEFT_TO_A_LARGER_SUITE = ("skipped", "suite")
+"""Outcome and code of what the chosen suite does not contain; a rule that rests on such a run still misses it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -51,7 +55,7 @@ class Held:
 
 
 def hold_examined(requirement: ExaminedRequirement, facts: Facts) -> Held:
-    models = sum(1 for subject in facts.subjects if subject.kind == "model")
+    models = sum(1 for subject in facts.subjects if subject.kind in ("model", "endpoint"))
     scanned = _scanned(facts)
     judged = [report for _, reports in scanned for report in reports]
     wanted = f"at least {requirement.at_least} model file or configured model"
@@ -73,17 +77,18 @@ def hold_check(requirement: CheckRequirement, facts: Facts, subject: Subject) ->
 
 def hold_concluded(_: ConcludedRequirement, facts: Facts) -> Held:
     wanted = "every check concluded"
-    open_runs = [run for run in facts.runs if run.outcome not in CONCLUDED]
-    if not facts.runs:
+    asked = [run for run in facts.runs if (run.outcome, run.code) != _LEFT_TO_A_LARGER_SUITE]
+    open_runs = [run for run in asked if run.outcome not in CONCLUDED]
+    if not asked:
         return Held("unknown", wanted, "no check ran", "nothing was looked at")
     if not open_runs:
-        return Held("pass", wanted, f"all {len(facts.runs)} runs concluded")
+        left = len(facts.runs) - len(asked)
+        note = f"{counted(left, 'run')} left to a larger suite" if left else ""
+        return Held("pass", wanted, f"all {len(asked)} runs concluded", note)
     named = "; ".join(f"{run.check}: {run.outcome}" for run in open_runs[:5])
     more = f" and {len(open_runs) - 5} more" if len(open_runs) > 5 else ""
     needs = tuple(dict.fromkeys(need for run in open_runs for need in run.needs))
-    return Held(
-        "unknown", wanted, f"{len(open_runs)} of {len(facts.runs)} runs did not conclude", f"{named}{more}", needs
-    )
+    return Held("unknown", wanted, f"{len(open_runs)} of {len(asked)} runs did not conclude", f"{named}{more}", needs)
 
 
 def hold_files(requirement: FilesRequirement, facts: Facts, subject: Subject) -> Held:
@@ -152,6 +157,6 @@ def _name_files(reports: Iterable[FileReport]) -> str:
 
 
 def latest_run(facts: Facts, check: str, subject: Subject) -> RunEntry | None:
-    """The last run of a check on a subject."""
-    runs = [run for run in facts.runs if run.check == check and run.subject == subject.urn]
-    return runs[-1] if runs else None
+    """The last run of a check on a subject; `check` may be a wildcard. One that applied comes before one that did not."""
+    runs = [run for run in facts.runs if fnmatchcase(run.check, check) and run.subject == subject.urn]
+    return next((run for run in reversed(runs) if run.outcome != "not_applicable"), runs[-1] if runs else None)

@@ -29,12 +29,17 @@ def decide(effective: EffectivePolicy, reference: PolicyReference, facts: Facts)
         _result(rule, subject, _hold(rule, subject, facts, effective))
         for rule in effective.policy.rules
         for subject in facts.subjects
-        if subject.kind == rule.applies_to
+        if _applies(rule, subject)
     )
     failed = [result for result in results if result.state == "fail"]
     unknown = [result for result in results if result.state == "unknown"]
     verdict: Verdict = "deny" if failed else "needs-review" if unknown or not results else "allow"
     return Decision(verdict=verdict, reason=_reason(failed, unknown, results), policy=reference, rules=results)
+
+
+def _applies(rule: PolicyRule, subject: Subject) -> bool:
+    """What is said of a model is said of an endpoint, too: it is a model that somebody else runs."""
+    return rule.applies_to == ("model" if subject.kind == "endpoint" else subject.kind)
 
 
 def exit_code_of(decision: Decision) -> ExitCode:

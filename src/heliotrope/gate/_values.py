@@ -1,5 +1,7 @@
 """Holding requirements on measured values and on fields of evidence."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +10,7 @@ from heliotrope.core.measurements import Measurement
 from heliotrope.core.subjects import Subject
 from heliotrope.core.text import printable, shorten
 from heliotrope.gate._requirements import CONCLUDED, Held, latest_run, why_absent
-from heliotrope.gate.interface import Facts
+from heliotrope.gate.interface import Facts, Observed
 from heliotrope.gate.policy import EffectivePolicy, EvidenceRequirement, MeasurementRequirement
 
 __all__ = ["hold_evidence", "hold_measurement"]
@@ -18,37 +20,51 @@ def hold_measurement(
     requirement: MeasurementRequirement, facts: Facts, subject: Subject, effective: EffectivePolicy
 ) -> Held:
     """A value is good when its whole interval is, bad when none of it is, and unknown across the limit."""
+    requirement = _as_measured(requirement, facts, subject)
     low, high = _limits(requirement, effective)
     held = _hold_limits(requirement, facts, subject, low, high)
     return replace(held, metric=requirement.metric, lowest=low, highest=high)
 
 
-def _hold_limits(
+def _as_measured(requirement: MeasurementRequirement, facts: Facts, subject: Subject) -> MeasurementRequirement:
+    """With the first alternative that was measured in place of a metric that was not; its limit is its floor alone."""
+    measured = {item.measurement.metric for item in _observed(facts, subject)}
+    if requirement.metric in measured:
+        return requirement
+    other = next((metric for metric in requirement.alternatives if metric in measured), None)
+    if other is None:
+        return requirement
+    return requirement.model_copy(update={"metric": other, "at_least": None, "at_most": None})
+
+
+def _observed(facts: Facts, subject: Subject) -> Iterable[Observed]:
+    return (item for item in facts.observed if item.measurement.subject == subject.urn and item.run in facts.runs)
+
+
+def _hold_limits(  # noqa: PLR0911 - one return for each way it can end
     requirement: MeasurementRequirement, facts: Facts, subject: Subject, low: float | None, high: float | None
 ) -> Held:
     metric = requirement.metric
     run = latest_run(facts, requirement.check, subject)
-    seen = [
-        item
-        for item in facts.observed
-        if (item.measurement.metric, item.measurement.subject) == (metric, subject.urn) and item.run in facts.runs
-    ]
-    actual = _show(seen[-1].measurement) if seen else "not measured"
-    evidence = seen[-1].evidence if seen else (run.evidence if run else ())
+    seen = _worst(item for item in _observed(facts, subject) if item.measurement.metric == metric)
+    actual = _show(seen.measurement) if seen else "not measured"
+    evidence = seen.evidence if seen else (run.evidence if run else ())
+    if seen is None and run is not None and run.outcome == "not_applicable":
+        return Held("not_applicable", f"{metric} is good enough", "not applicable", run.reason, (), run.evidence)
     if low is None and high is None:
         key = f"gates.floors.{metric}"
         return Held("unknown", f"a floor for {metric}", actual, f"no floor is set: fill {key}", (key,), evidence)
     wanted = f"{metric} {'≥' if low is not None else '≤'} {low if low is not None else high:g}"
-    if not seen or seen[-1].measurement.value is None:
+    if seen is None or seen.measurement.value is None:
         return Held("unknown", wanted, actual, *_absent(run, requirement.check), evidence)
-    good, bad = _compare(seen[-1].measurement, low, high, by_interval=requirement.judge == "interval")
+    good, bad = _compare(seen.measurement, low, high, by_interval=requirement.judge == "interval")
     if bad:
         return Held("fail", wanted, actual, "", (), evidence)
-    if good and seen[-1].run.outcome in CONCLUDED:
+    if good and seen.run.outcome in CONCLUDED:
         return Held("pass", wanted, actual, "", (), evidence)
     if good:
-        reason = f"the run that measured it did not conclude: {seen[-1].run.reason}"
-        return Held("unknown", wanted, actual, reason, seen[-1].run.needs, evidence)
+        reason = f"the run that measured it did not conclude: {seen.run.reason}"
+        return Held("unknown", wanted, actual, reason, seen.run.needs, evidence)
     reason = "the confidence interval lies on both sides of the limit: take a larger sample"
     return Held("unknown", wanted, actual, reason, ("sample",), evidence)
 
@@ -62,6 +78,8 @@ def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subje
         for entry in facts.evidence
         if entry.predicate_type == requirement.predicate and run and entry.id in run.evidence
     ]
+    if not entries and run is not None and run.outcome == "not_applicable":
+        return Held("not_applicable", wanted, "not applicable", run.reason, (), run.evidence)
     if not entries:
         return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
     entry = entries[-1]
@@ -74,6 +92,19 @@ def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subje
         return Held("unknown", wanted, shown, reason, run.needs if run else (), (entry.id,))
     state = _test(requirement, value)
     return Held("unknown" if state is None else "pass" if state else "fail", wanted, shown, "", (), (entry.id,))
+
+
+def _worst(items: Iterable[Observed]) -> Observed | None:
+    """Of several measurements of one metric the worst: what any of them shows holds. One without a value is worst."""
+    found = list(items)
+
+    def goodness(item: Observed) -> float:
+        value = item.measurement.value
+        if value is None:
+            return -math.inf
+        return value if item.measurement.direction == "higher" else -value
+
+    return min(reversed(found), key=goodness, default=None)
 
 
 def _limits(requirement: MeasurementRequirement, effective: EffectivePolicy) -> tuple[float | None, float | None]:

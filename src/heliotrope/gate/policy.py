@@ -4,6 +4,7 @@ A policy is a list of rules. A rule has one requirement of a kind that this modu
 so a misspelt rule is an error with a line number and never a rule that quietly allows.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "default_policy",
     "effective_policy",
     "load_policy",
+    "model_policy",
 ]
 
 
@@ -79,7 +81,9 @@ class MeasurementRequirement(Record):
     kind: Literal["measurement"]
     metric: str
     check: str
-    """Which check measures it; its outcome explains a missing value."""
+    """Which check measures it, as in evasion.pgd or evasion.*; its outcome explains a missing value."""
+    alternatives: tuple[str, ...] = ()
+    """Metrics that stand in for it on a model of another task, as r2 for clean_accuracy; held against their own floor."""
     at_least: float | None = None
     at_most: float | None = None
     judge: Literal["interval", "point"] = "interval"
@@ -99,7 +103,7 @@ class EvidenceRequirement(Record):
     predicate: str
     """Predicate type, as in urn:heliotrope:predicate:evasion:v1."""
     check: str
-    """Which check produces it."""
+    """Which check produces it, as in evasion.pgd or evasion.*."""
     field: str
     """Dotted path into the predicate."""
     one_of: Annotated[tuple[str | int | float | bool, ...], Field(min_length=1)] | None = None
@@ -184,8 +188,19 @@ def load_policy(path: Path) -> Policy:
 
 @cache
 def default_policy() -> Policy:
-    """The pack that is shipped."""
-    return load_policy(Path(str(files("heliotrope.gate") / "packs" / "default.yaml")))
+    """The pack that holds for projects when nothing else is said."""
+    return _shipped("default")
+
+
+def model_policy(floors: Mapping[str, float], *, fail_on: Severity | None = None) -> tuple[EffectivePolicy, str]:
+    """The pack that holds for a model that a program has at hand, without files; and where it came from."""
+    policy, own = _shipped("model"), dict(floors)
+    _require_known_floors(own, policy)
+    return EffectivePolicy(policy=policy, floors=own, fail_on=fail_on), "built-in"
+
+
+def _shipped(name: str) -> Policy:
+    return load_policy(Path(str(files("heliotrope.gate") / "packs" / f"{name}.yaml")))
 
 
 def effective_policy(
@@ -222,7 +237,8 @@ def effective_policy(
 
 def _require_known_floors(floors: dict[str, float], policy: Policy) -> None:
     """A misspelt floor must not be a floor that holds nothing."""
-    metrics = sorted({rule.require.metric for rule in policy.rules if isinstance(rule.require, MeasurementRequirement)})
+    held = [rule.require for rule in policy.rules if isinstance(rule.require, MeasurementRequirement)]
+    metrics = sorted({metric for require in held for metric in (require.metric, *require.alternatives)})
     for metric in floors:
         if metric not in metrics:
             raise ConfigError(

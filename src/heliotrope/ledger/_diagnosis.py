@@ -31,6 +31,8 @@ class FoundRow:
     hash: Any
     stored: Any
     """Length of the content; None when there is none."""
+    pruned: Any
+    """Whether a retention record takes responsibility for that."""
 
 
 @dataclass(frozen=True, slots=True)

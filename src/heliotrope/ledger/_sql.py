@@ -9,42 +9,43 @@ from typing import Any, Self
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from heliotrope.core.errors import LedgerError, UsageError
-from heliotrope.core.events import Event, event_source
+from heliotrope.core.errors import LedgerError
+from heliotrope.core.events import Event
 from heliotrope.core.ids import Clock, IdSource, timestamp
 from heliotrope.core.records import Sha256, sha256_hex
 from heliotrope.core.text import printable, shorten
 from heliotrope.ledger import _state
-from heliotrope.ledger._canonical import canonical
-from heliotrope.ledger._chain import claim, encode, indexed, link, normalise_keys
-from heliotrope.ledger._sqlite import SqliteDatabase
-from heliotrope.ledger._sqlite_file import ForgedTextError
+from heliotrope.ledger._append import PAGE, Prepared, append_prepared, changed, read_head
+from heliotrope.ledger._chain import claim, indexed
+from heliotrope.ledger._database import Database
+from heliotrope.ledger._export import Exported, new_file, write_export
+from heliotrope.ledger._pruning import prune
 from heliotrope.ledger._tables import contents, event_keys, events
-from heliotrope.ledger._verify import verify_records
+from heliotrope.ledger._verify import verify_records, was_pruned
 from heliotrope.ledger.interface import (
     GENESIS_HASH,
-    MAX_CONTENT_BYTES,
     Appended,
+    Blobs,
     Entry,
     EntryKind,
+    ForgedTextError,
     Head,
     LedgerTampered,
+    PrunedError,
+    Retention,
     Verified,
 )
 
 __all__ = ["SqlLedger"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PAGE = 500
-"""Rows read, or values compared, in one statement."""
 
 
 class SqlLedger:
     """A `Ledger` in a database. Safe to share between threads; several processes may append to one file."""
 
-    def __init__(self, database: SqliteDatabase, *, ledger_id: str, path: Path, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, database: Database, *, ledger_id: str, clock: Clock, ids: IdSource) -> None:
         self._database = database
-        self._path = path
         self._id = ledger_id
         self._clock = clock
         self._ids = ids
@@ -56,43 +57,64 @@ class SqlLedger:
 
     @property
     def location(self) -> str:
-        return str(self._path)
+        return self._database.location
+
+    @property
+    def blobs(self) -> Blobs:
+        return self._database.blobs()
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
-        prepared = [_Prepared(entry) for entry in entries]
+        prepared = [Prepared(entry) for entry in entries]
         if not prepared:
             return []
         with self._database.writing() as connection:
-            rows = self._event_rows(prepared, _head(connection))
-            _insert_contents(connection, {item.content_id: item.body for item in prepared})
-            connection.execute(sa.insert(events), rows)
-            key_rows = [
-                {"name": name, "value": value, "sequence": row["sequence"]}
-                for row, item in zip(rows, prepared, strict=True)
-                for name, value in item.keys
-            ]
-            if key_rows:
-                connection.execute(sa.insert(event_keys), key_rows)
+            time = timestamp(self._clock.now())
+            rows = append_prepared(connection, prepared, ledger_id=self._id, time=time, ids=self._ids)
         self._wrote = True
         return [Appended(row["sequence"], row["id"], row["time"], row["content_id"]) for row in rows]
 
+    def prune(self, retention: Retention, content_ids: Sequence[Sha256], blobs: Sequence[Sha256] = ()) -> list[Sha256]:
+        time = timestamp(self._clock.now())
+        removed = prune(self._database, retention, content_ids, blobs, ledger_id=self._id, time=time, ids=self._ids)
+        self._wrote = True
+        return removed
+
+    def export(self, path: Path, *, blobs: bool = False) -> Exported:
+        """Write all of it, verified, into one file that `import_ledger` reads; with the blobs its runs name if asked.
+
+        LedgerTampered, and no file, for a ledger that does not hold.
+        """
+        known = self.remembered_head()
+        with new_file(path) as file, self._database.reading() as connection:
+            verified = verify_records(connection, self._id, known)
+            return write_export(file, connection, self._id, verified, self.blobs if blobs else None)
+
+    def reclaim(self) -> None:
+        self._database.reclaim()
+
     def head(self) -> Head:
         with self._database.reading() as connection:
-            return _head(connection)
+            return read_head(connection)
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        query = sa.select(events.c.sequence, events.c.body, events.c.hash).order_by(events.c.sequence).limit(_PAGE)
+        query = sa.select(events.c.sequence, events.c.body, events.c.hash).order_by(events.c.sequence).limit(PAGE)
         while rows := self._rows(query.where(events.c.sequence > after)):
             yield from map(_event, rows)
             after = rows[-1].sequence
 
     def content(self, content_id: Sha256) -> bytes:
-        body: object = None
+        body, gone = None, False
         if _DIGEST.fullmatch(content_id):
             with self._database.reading() as connection:
                 query = sa.select(contents.c.body).where(contents.c.content_id == content_id)
                 body = connection.execute(query).scalar_one_or_none()
+                gone = body is None and connection.execute(sa.select(was_pruned(sa.literal(content_id)))).scalar_one()
         shown = shorten(printable(content_id), 64)
+        if gone:
+            raise PrunedError(
+                f"the content {shown} was removed from the ledger {printable(self.location)} under retention",
+                hint="`helio ledger verify` says when and by whom; an export made before still holds it",
+            )
         if body is None:
             raise LedgerError(
                 f"the ledger {printable(self.location)} holds no content {shown}",
@@ -117,13 +139,13 @@ class SqlLedger:
             )
         if kind is not None:
             query = query.where(events.c.kind == kind)
-        query = query.order_by(events.c.sequence.desc()).limit(_PAGE)
+        query = query.order_by(events.c.sequence.desc()).limit(PAGE)
         page = query
         while rows := self._rows(page):
             for row in rows:
                 event = _event(row)
                 if not wanted.issubset(event.keys) or (kind is not None and event.kind != kind):
-                    raise _changed(row.sequence, "the index leads to it by a kind or key it does not have")
+                    raise changed(row.sequence, "the index leads to it by a kind or key it does not have")
                 yield event
             page = query.where(events.c.sequence < rows[-1].sequence)
 
@@ -144,7 +166,7 @@ class SqlLedger:
         """Keep the head, unless this ledger no longer holds what is remembered: then that stays, to tell the tale."""
         known = self.remembered_head()
         with self._database.reading() as connection:
-            head = _head(connection)
+            head = read_head(connection)
             if known is not None and _hash_at(connection, known.sequence) != known.hash:
                 return
         _state.remember_head(self._id, str(head), head.sequence)
@@ -167,23 +189,6 @@ class SqlLedger:
     ) -> None:
         self.close()
 
-    def _event_rows(self, prepared: Sequence["_Prepared"], head: Head) -> list[dict[str, Any]]:
-        """The next links of the chain."""
-        source, time, previous, rows = event_source(self._id), timestamp(self._clock.now()), head.hash, []
-        for sequence, item in enumerate(prepared, start=head.sequence + 1):
-            facts: dict[str, Any] = {
-                "sequence": sequence,
-                "time": time,
-                "kind": item.kind,
-                "content_id": item.content_id,
-                "size": len(item.body),
-            }
-            record_id = self._ids.new()
-            body = encode(source=source, record_id=record_id, keys=item.keys, previous=previous, **facts)
-            previous = link(previous, body)
-            rows.append({**facts, "id": record_id, "body": body, "hash": previous})
-        return rows
-
     def _verify(self, head: Head | None, *, any_text: bool) -> Verified:
         with self._database.reading(any_text=any_text) as connection:
             verified = verify_records(connection, self._id, head)
@@ -205,69 +210,17 @@ class SqlLedger:
             return connection.execute(query).all()
 
 
-class _Prepared:
-    """An entry as bytes, before the write lock is taken."""
-
-    __slots__ = ("body", "content_id", "keys", "kind")
-
-    def __init__(self, entry: Entry) -> None:
-        self.kind = entry.kind
-        self.keys = normalise_keys(entry)
-        try:
-            self.body = canonical(entry.content)
-        except (ValueError, RecursionError) as error:
-            raise LedgerError(
-                f"a record of kind {entry.kind!r} cannot be written as canonical JSON: {printable(str(error))}",
-                hint="text must be valid UTF-8, numbers finite, integers below 2^53 and keys text",
-            ) from error
-        if len(self.body) > MAX_CONTENT_BYTES:
-            raise LedgerError(
-                f"a record of kind {entry.kind!r} has {len(self.body)} bytes; at most {MAX_CONTENT_BYTES} are possible",
-                hint="keep large parts as blobs and record their digests",
-            )
-        self.content_id = sha256_hex(self.body)
-
-
-def _head(connection: sa.Connection) -> Head:
-    query = sa.select(events.c.sequence, events.c.hash).order_by(events.c.sequence.desc()).limit(1)
-    row = connection.execute(query).first()
-    if row is None:
-        return Head(0, GENESIS_HASH)
-    try:
-        return Head.parse(f"{row.sequence}:{row.hash}")
-    except UsageError:
-        raise _changed(row.sequence, "its hash is none") from None
-
-
 def _hash_at(connection: sa.Connection, sequence: int) -> object:
     if sequence == 0:
         return GENESIS_HASH
     return connection.execute(sa.select(events.c.hash).where(events.c.sequence == sequence)).scalar_one_or_none()
 
 
-def _insert_contents(connection: sa.Connection, bodies: dict[str, bytes]) -> None:
-    """Equal content is stored once."""
-    ids = list(bodies)
-    known: set[str] = set()
-    for start in range(0, len(ids), _PAGE):
-        query = sa.select(contents.c.content_id).where(contents.c.content_id.in_(ids[start : start + _PAGE]))
-        known.update(connection.execute(query).scalars())
-    new = [{"content_id": item, "body": bodies[item]} for item in ids if item not in known]
-    if new:
-        connection.execute(sa.insert(contents), new)
-
-
 def _event(row: Any) -> Event:
     claimed = claim(row.body, row.hash)
     if claimed is None or claimed[0] != row.sequence:
-        raise _changed(row.sequence, "its bytes, its hash and its place do not belong together")
+        raise changed(row.sequence, "its bytes, its hash and its place do not belong together")
     try:
         return Event.model_validate_json(row.body)
     except ValidationError:
-        raise _changed(row.sequence, "its bytes are no event") from None
-
-
-def _changed(sequence: int, detail: str) -> LedgerTampered:
-    return LedgerTampered(
-        f"record {sequence} was changed: {detail}", problem="changed", sequence=sequence, record_id=None
-    )
+        raise changed(row.sequence, "its bytes are no event") from None

@@ -13,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
+from heliotrope.ledger._database import known_version
 from heliotrope.ledger._sqlite_file import (
     APPLICATION_ID,
     check_file,
@@ -23,33 +24,30 @@ from heliotrope.ledger._sqlite_file import (
     publish,
     remove,
 )
-from heliotrope.ledger._tables import SCHEMA_VERSION, meta, metadata
+from heliotrope.ledger._tables import SCHEMA_VERSION, meta, metadata, tables
+from heliotrope.ledger.blobs import BLOBS_NAME, BlobStore
 
 __all__ = ["SqliteDatabase"]
 
 _BEGIN = "heliotrope_begin"
-_TRIGGERS = {
-    f"{table.name}_refuse_{verb}": (
-        f"CREATE TRIGGER {table.name}_refuse_{verb} BEFORE {verb.upper()} ON {table.name} "
-        f"BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END"
-    )
-    for table in metadata.sorted_tables
-    for verb in ("update", "delete")
+_TABLES = tables("sqlite")
+_OBJECTS = {("table", table.name) for table in _TABLES} | {
+    ("index", str(index.name)) for table in _TABLES for index in table.indexes
 }
-"""A barrier against accidents. Whoever means harm drops them; the hash chain is what tells."""
-_OBJECTS = (
-    {("table", table.name) for table in metadata.sorted_tables}
-    | {("index", str(index.name)) for table in metadata.sorted_tables for index in table.indexes}
-    | {("trigger", name) for name in _TRIGGERS}
+_REFUSE = "BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END"
+_UNLESS_PRUNED = (
+    "WHEN NOT EXISTS (SELECT 1 FROM event_keys JOIN events ON events.sequence = event_keys.sequence"
+    " WHERE event_keys.name = 'pruned' AND event_keys.value = OLD.content_id AND events.kind = 'retention') "
 )
 
 
 class SqliteDatabase:
-    """A ledger's database file. Its methods raise LedgerError for whatever is wrong with it."""
+    """A `Database` in a file."""
 
     def __init__(self, path: Path, *, timeout: float, draft: Path | None = None) -> None:
         """`draft` is where the file lies until it is published at `path`, which is what errors speak of."""
         self.path = path
+        self.version = SCHEMA_VERSION
         self._timeout = timeout
         self._engine = sa.create_engine(
             "sqlite://",
@@ -59,8 +57,16 @@ class SqliteDatabase:
         )
         sa.event.listen(self._engine, "begin", _begin)
 
+    @property
+    def location(self) -> str:
+        return str(self.path)
+
     def prepare(self, *, create: bool, new_id: Callable[[], str]) -> str:
-        """Open or, if asked, create; the ledger's id. `new_id` is called when a ledger is really created."""
+        """Open or, if asked, create; the ledger's id. `new_id` is called when a ledger is really created.
+
+        A file of an earlier format is brought to today's when it is opened with `create`, that is to work with: one
+        user owns it, and the one transaction either happens or does not. Without, it is read as it is.
+        """
         if not check_file(self.path):
             if not create:
                 raise LedgerError(
@@ -72,16 +78,15 @@ class SqliteDatabase:
             self._create(new_id)
         with self.reading() as connection:
             ledger_id = self._identify(connection)
+        if create and self.version < SCHEMA_VERSION:
+            from heliotrope.ledger.migrations import migrate
+
+            migrate(self, SCHEMA_VERSION)
         self._log_ahead()
         return ledger_id
 
     @contextmanager
     def reading(self, *, any_text: bool = False) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the ledger throughout.
-
-        With `any_text`, forged text that is not UTF-8 comes as surrogates, which no comparison takes for the original,
-        instead of ending the query; slower.
-        """
         with self._explained(), self._engine.connect() as connection:
             raw = _raw(connection)
             raw.text_factory = partial(str, encoding="utf-8", errors="surrogateescape") if any_text else str
@@ -89,7 +94,6 @@ class SqliteDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that holds the only write lock from its start, and is on the disk when this ends."""
         with (
             self._explained(),
             self._engine.connect().execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}) as connection,
@@ -97,18 +101,62 @@ class SqliteDatabase:
         ):
             yield connection
 
+    @contextmanager
+    def rebuilding(self) -> Iterator[sa.Connection]:
+        """Without foreign keys: SQLite drops no table that others refer to, and the switch works outside of transactions only."""
+        options = {_BEGIN: "BEGIN IMMEDIATE"}
+        with self._explained(), self._engine.connect().execution_options(**options) as connection:
+            raw = _raw(connection)
+            raw.execute("PRAGMA foreign_keys=OFF").close()
+            try:
+                with connection.begin():
+                    yield connection
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    if broken is not None:
+                        raise LedgerError(
+                            f"the ledger {printable(self.location)} is damaged: a row of {printable(str(broken[0]))} "
+                            "belongs to nothing",
+                            hint="`helio ledger verify` names the record; restore an intact copy",
+                        )
+            finally:
+                raw.execute("PRAGMA foreign_keys=ON").close()
+
+    def guards(self, version: int) -> dict[str, str]:
+        """A barrier against accidents. Whoever means harm drops them; the hash chain is what tells."""
+        made = {}
+        for table in _TABLES:
+            for verb in ("update", "delete"):
+                name = f"{table.name}_refuse_{verb}"
+                unless = _UNLESS_PRUNED if version >= 2 and name == "contents_refuse_delete" else ""
+                made[name] = f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table.name} {unless}{_REFUSE}"
+        return made
+
+    def drop_guards(self, connection: sa.Connection, version: int) -> None:
+        for name in self.guards(version):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+
     def storage_problem(self, connection: sa.Connection) -> str | None:
-        """What SQLite itself finds wrong: indexes that disagree with tables, damaged pages."""
+        """Indexes that disagree with tables, damaged pages."""
         found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
         return None if found == "ok" else str(found)
 
     def guard_problem(self, connection: sa.Connection) -> str | None:
-        """A table, index or trigger that somebody removed."""
-        missing = sorted(_OBJECTS - {(kind, name) for kind, name, _ in self._objects(connection)})
+        wanted = _OBJECTS | {("trigger", name) for name in self.guards(self.version)}
+        missing = sorted(wanted - {(kind, name) for kind, name, _ in self._objects(connection)})
         return f"the {missing[0][0]} {missing[0][1]} was removed" if missing else None
 
+    def blobs(self, connection: sa.Connection | None = None) -> BlobStore:
+        return BlobStore(self.path.parent / BLOBS_NAME)
+
+    def reclaim(self) -> None:
+        """Lay the file anew, and empty the write-ahead log, which still holds what was removed."""
+        with self._explained(), self._engine.connect() as connection:
+            raw = _raw(connection)
+            raw.execute("VACUUM").close()
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
     def close(self) -> None:
-        """Give up all connections. The last one folds the write-ahead log into the file."""
+        """The last connection to go folds the write-ahead log into the file."""
         self._engine.dispose()
 
     def _begin(self, new_id: Callable[[], str]) -> None:
@@ -136,8 +184,8 @@ class SqliteDatabase:
             if self._objects(connection):
                 return
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-            metadata.create_all(connection, checkfirst=False)
-            for statement in _TRIGGERS.values():
+            metadata.create_all(connection, tables=_TABLES, checkfirst=False)
+            for statement in self.guards(SCHEMA_VERSION).values():
                 connection.exec_driver_sql(statement)
             rows = {"ledger_id": new_id(), "schema_version": str(SCHEMA_VERSION)}
             connection.execute(sa.insert(meta), [{"name": name, "value": rows[name]} for name in sorted(rows)])
@@ -150,34 +198,28 @@ class SqliteDatabase:
                 raw.execute("PRAGMA journal_mode=WAL").close()
 
     def _identify(self, connection: sa.Connection) -> str:
-        self._refuse_foreign_objects(connection)
+        found = self._objects(connection)
+        if not any((kind, name) == ("table", meta.name) and _is_plain(sql) for kind, name, sql in found):
+            raise not_a_ledger(self.path)
         facts: dict[object, object] = {
             row.name: row.value for row in connection.execute(sa.select(meta.c.name, meta.c.value).limit(10))
         }
-        version, ledger_id = facts.get("schema_version"), facts.get("ledger_id")
-        shown = printable(str(self.path))
-        if (
-            not isinstance(version, str)
-            or not version.isascii()
-            or not version.isdigit()
-            or not isinstance(ledger_id, str)
-        ):
+        version, ledger_id = (
+            known_version(facts.get("schema_version"), printable(self.location)),
+            facts.get("ledger_id"),
+        )
+        if version is None or not isinstance(ledger_id, str):
             raise not_a_ledger(self.path)
-        if version != str(SCHEMA_VERSION):
-            raise LedgerError(
-                f"the ledger {shown} has format {printable(version[:20])}; this version of Heliotrope reads {SCHEMA_VERSION}",
-                hint="it was written by a newer version: upgrade with pip install --upgrade heliotrope",
-            )
+        self.version = version
+        self._refuse_foreign_objects(found)
         return ledger_id
 
-    def _refuse_foreign_objects(self, connection: sa.Connection) -> None:
+    def _refuse_foreign_objects(self, found: list[tuple[object, object, object]]) -> None:
         """A view, trigger or virtual table of somebody else's could run for ever or write while we read."""
-        found = self._objects(connection)
-        if not any((kind, name) == ("table", meta.name) for kind, name, _ in found):
-            raise not_a_ledger(self.path)
+        guards = self.guards(self.version)
         for kind, name, definition in found:
-            ours = (kind, name) in _OBJECTS and (kind != "trigger" or definition == _TRIGGERS[str(name)])
-            virtual = kind == "table" and not str(definition).upper().startswith("CREATE TABLE")
+            ours = guards.get(str(name)) == definition if kind == "trigger" else (kind, name) in _OBJECTS
+            virtual = kind == "table" and not _is_plain(definition)
             automatic = kind == "index" and definition is None
             if virtual or not (ours or automatic):
                 raise LedgerError(
@@ -204,6 +246,11 @@ def _raw(connection: sa.Connection) -> sqlite3.Connection:
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw
+
+
+def _is_plain(definition: object) -> bool:
+    """Whether a table is one, and no virtual one."""
+    return str(definition).upper().startswith("CREATE TABLE")
 
 
 def _begin(connection: sa.Connection) -> None:

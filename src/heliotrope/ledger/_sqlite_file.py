@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
+from heliotrope.ledger.interface import ForgedTextError
 
 __all__ = [
     "APPLICATION_ID",
     "SIDECARS",
-    "ForgedTextError",
     "check_file",
     "connect",
     "create_file",
@@ -30,10 +30,6 @@ SIDECARS = ("-wal", "-shm", "-journal")
 
 _MAX_IDENTITY_STEPS = 1_000_000
 """Steps of SQLite's virtual machine for reading the id out of a file nobody vouches for yet: a forged schema can loop."""
-
-
-class ForgedTextError(LedgerError):
-    """A text column holds bytes that are no text; no ledger writes such."""
 
 
 def check_file(path: Path) -> bool:
@@ -121,6 +117,7 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> sqlite3.C
             "foreign_keys=ON",
             "synchronous=FULL",
             "fullfsync=ON",
+            "secure_delete=ON",  # what retention removes must not be readable in free pages
         ):
             connection.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error:

@@ -23,9 +23,10 @@ _HINT = "set HELIOTROPE_STATE_HOME to a folder that only you can write"
 
 
 class Known(Record):
-    """A ledger that was created by this user."""
+    """A ledger that was created by this user, or one on a server that this user works with."""
 
     path: str
+    """Its file, or its URL without a password."""
     head: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}:[0-9a-f]{64}$")] | None = None
 
 
@@ -54,12 +55,12 @@ def find(ledger_id: str) -> Known | None:
         return _read().ledgers.get(ledger_id)
 
 
-def register(ledger_id: str, path: Path) -> None:
-    """Take a ledger as one's own, or note that it has moved."""
+def register(ledger_id: str, place: Path | str) -> None:
+    """Take a ledger as one's own, or note that it has moved. `place` is a file, or the URL of a ledger on a server."""
     with _changing() as registry:
         known = registry.ledgers.get(ledger_id)
         head = known.head if known is not None else None
-        registry.ledgers[ledger_id] = Known(path=os.fsencode(path).decode("utf-8", "backslashreplace"), head=head)
+        registry.ledgers[ledger_id] = Known(path=os.fsencode(place).decode("utf-8", "backslashreplace"), head=head)
 
 
 def remember_head(ledger_id: str, head: str, sequence: int) -> None:

@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
-__all__ = ["SCHEMA_VERSION", "RawBytes", "contents", "event_keys", "events", "meta", "metadata"]
+__all__ = ["SCHEMA_VERSION", "RawBytes", "blob_parts", "contents", "event_keys", "events", "meta", "metadata", "tables"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the tables and guards together; `heliotrope.ledger.migrations` leads from each to the next and back."""
 
 
 class RawBytes(sa.LargeBinary):
@@ -16,33 +17,38 @@ class RawBytes(sa.LargeBinary):
         """No conversion."""
 
 
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Compared byte by byte: an index must not depend on the collations of an operating system, which change."""
+_COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""64 bits on both: SQLite's INTEGER has them, and only a column of that name is the rowid."""
+
 metadata = sa.MetaData()
 
 meta = sa.Table(
     "meta",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("value", _TEXT, nullable=False),
 )
 
 contents = sa.Table(
     "contents",
     metadata,
-    sa.Column("content_id", sa.Text, primary_key=True),
+    sa.Column("content_id", _TEXT, primary_key=True),
     sa.Column("body", RawBytes, nullable=False),
 )
 
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("time", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("content_id", sa.Text, sa.ForeignKey("contents.content_id"), nullable=False),
-    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("sequence", _COUNT, primary_key=True, autoincrement=False),
+    sa.Column("id", _TEXT, nullable=False, unique=True),
+    sa.Column("time", _TEXT, nullable=False),
+    sa.Column("kind", _TEXT, nullable=False),
+    sa.Column("content_id", _TEXT, nullable=False),  # refers to contents, where retention may have taken it out
+    sa.Column("size", _COUNT, nullable=False),
     sa.Column("body", RawBytes, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("hash", _TEXT, nullable=False),
     sa.Index("events_by_content", "content_id", "sequence"),
     sa.Index("events_by_kind", "kind", "sequence"),
 )
@@ -50,9 +56,23 @@ events = sa.Table(
 event_keys = sa.Table(
     "event_keys",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, primary_key=True),
-    sa.Column("sequence", sa.Integer, sa.ForeignKey("events.sequence"), primary_key=True, autoincrement=False),
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("value", _TEXT, primary_key=True),
+    sa.Column("sequence", _COUNT, sa.ForeignKey("events.sequence"), primary_key=True, autoincrement=False),
     sa.Index("event_keys_by_sequence", "sequence"),
     sqlite_with_rowid=False,
 )
+
+blob_parts = sa.Table(
+    "blob_parts",
+    metadata,
+    sa.Column("sha256", _TEXT, primary_key=True),
+    sa.Column("part", _COUNT, primary_key=True, autoincrement=False),
+    sa.Column("body", RawBytes, nullable=False),
+)
+"""Blobs of a ledger on a server, in parts; beside a file they are files."""
+
+
+def tables(dialect: str) -> list[sa.Table]:
+    """The tables a ledger has in a database of that kind."""
+    return [table for table in metadata.sorted_tables if dialect == "postgresql" or table is not blob_parts]

@@ -1,6 +1,7 @@
 """Bytes kept beside the ledger as files named by their SHA-256, and held against it whenever they are read."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -15,7 +16,10 @@ from heliotrope.core.evidence import Blob
 from heliotrope.core.records import Sha256
 from heliotrope.core.text import printable, shorten
 
-__all__ = ["MAX_BLOB_BYTES", "BlobStore"]
+__all__ = ["BLOBS_NAME", "MAX_BLOB_BYTES", "BlobStore", "blobs_of_run", "chunks_of", "require_digest"]
+
+BLOBS_NAME = "blobs"
+"""The folder beside a ledger's file."""
 
 MAX_BLOB_BYTES = 2**30
 """A blob is read into memory whole. Staged files come from workers that run code of the project."""
@@ -44,14 +48,14 @@ class BlobStore:
 
     def put_file(self, path: Path, media_type: str) -> Blob:
         """Keep a copy of a regular file."""
-        return self._keep(_chunks(path), media_type)
+        return self._keep(chunks_of(path), media_type)
 
     def adopt(self, path: Path, media_type: str) -> Blob:
         """Take over a staged file, which is gone afterwards; the digest is that of what was taken.
 
         Copied, not renamed: whoever staged it may still have it open and change it after it was hashed.
         """
-        blob = self._keep(_chunks(path), media_type)
+        blob = self._keep(chunks_of(path), media_type)
         path.unlink(missing_ok=True)
         return blob
 
@@ -80,13 +84,21 @@ class BlobStore:
         """Whether there is a file under that digest; only `get` tells whether it is intact."""
         return self.path(digest).is_file()
 
+    def remove(self, digest: Sha256) -> bool:
+        """Remove the file under that digest; whether it was there."""
+        path = self.path(digest)
+        try:
+            path.unlink()
+            _sync_folder(path.parent)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._failed(error) from None
+        return True
+
     def path(self, digest: Sha256) -> Path:
         """Where a blob lies, or would."""
-        if not _DIGEST.fullmatch(digest):
-            raise LedgerError(
-                f"{shorten(printable(digest), 80)!r} is not the digest of a blob",
-                hint="64 lower-case hexadecimal digits",
-            )
+        require_digest(digest)
         return self._root / "sha256" / digest[:2] / digest
 
     def _keep(self, chunks: Iterator[bytes], media_type: str) -> Blob:
@@ -133,7 +145,7 @@ class BlobStore:
         try:
             if path.lstat().st_size != size:
                 return False
-            return self._copy(_chunks(path), lambda _: None) == (digest, size)
+            return self._copy(chunks_of(path), lambda _: None) == (digest, size)
         except (OSError, LedgerError):
             return False
 
@@ -161,7 +173,28 @@ class BlobStore:
         )
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def blobs_of_run(body: bytes) -> Iterator[str]:
+    """Digests of the blobs that the content of a run names."""
+    try:
+        named = json.loads(body).get("blobs", [])
+    except (ValueError, AttributeError, RecursionError):
+        return
+    for item in named if isinstance(named, list) else []:
+        digest = item.get("sha256") if isinstance(item, dict) else None
+        if isinstance(digest, str):
+            yield digest
+
+
+def require_digest(text: str) -> Sha256:
+    """The text, if it can name a blob; LedgerError otherwise."""
+    if not _DIGEST.fullmatch(text):
+        raise LedgerError(
+            f"{shorten(printable(text), 80)!r} is not the digest of a blob", hint="64 lower-case hexadecimal digits"
+        )
+    return text
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
     """The bytes of a regular file; a link, device or pipe put in its place is refused, and never waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

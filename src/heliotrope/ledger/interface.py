@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from pydantic import Field
+
 from heliotrope.core.errors import ExitCode, LedgerError, UsageError
 from heliotrope.core.events import Event
+from heliotrope.core.evidence import Blob
 from heliotrope.core.records import Record, Sha256
 from heliotrope.core.text import printable, shorten
 
@@ -16,17 +20,23 @@ __all__ = [
     "MAX_CONTENT_BYTES",
     "MAX_KEYS",
     "MAX_KEY_VALUE",
+    "PRUNED_BLOB_KEY",
+    "PRUNED_KEY",
     "Appended",
+    "Blobs",
     "Entry",
     "EntryKind",
+    "ForgedTextError",
     "Head",
     "Ledger",
     "LedgerTampered",
     "Problem",
+    "PrunedError",
+    "Retention",
     "Verified",
 ]
 
-EntryKind = Literal["evidence", "finding", "run", "decision", "assessment", "note"]
+EntryKind = Literal["evidence", "finding", "run", "decision", "assessment", "note", "retention"]
 Problem = Literal["changed", "deleted", "reordered", "inserted", "truncated", "rewritten"]
 
 GENESIS_HASH: Sha256 = "bcfcae5dc95193298249e91a003230576fd17aff0a62c1bc213f8a04a573773a"
@@ -38,6 +48,11 @@ MAX_KEYS = 10_000
 """Look-up keys of one record: enough for evidence about every file of a large project."""
 MAX_KEY_VALUE = 512
 """UTF-8 bytes. A longer value is kept as its digest: indexes of PostgreSQL refuse entries beyond 2,704 bytes."""
+
+PRUNED_KEY = "pruned"
+"""Key of a retention record: the id of a content that was removed. Being a key, it is part of what is hashed."""
+PRUNED_BLOB_KEY = "pruned-blob"
+"""Key of a retention record: the digest of a blob that was removed."""
 
 _HEAD = re.compile(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{64})")
 
@@ -58,6 +73,16 @@ class LedgerTampered(LedgerError):  # noqa: N818 - it says what happened to the 
         """Place of the first affected record; None for something that belongs to no record."""
         self.record_id = record_id
         """Its id, where it is still known."""
+
+
+class ForgedTextError(LedgerError):
+    """A text column holds bytes that are no text; no ledger writes such."""
+
+
+class PrunedError(LedgerError):
+    """A content was removed under retention, and is known to have been there."""
+
+    code = "pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +132,45 @@ class Verified:
 
     records: int
     head: Head
+    pruned: int = 0
+    """Records whose content was removed under a retention record of this ledger; the chain still names it."""
+
+
+class Retention(Record):
+    """The content of a retention record; its keys name what was removed."""
+
+    schema_: Literal["heliotrope.retention/v1"] = Field(default="heliotrope.retention/v1", alias="schema")
+    by: str
+    """User and machine, as they name themselves."""
+    keep_days: float
+    older_than: str
+    """Removed was what had been recorded before this moment, RFC 3339 in UTC."""
+    horizon: int
+    """Number of records when it was decided what to remove."""
+    contents: int = 0
+    blobs: int = 0
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes that belong to a ledger. Everything that goes wrong is a LedgerError."""
+
+    def put(self, data: bytes, media_type: str) -> Blob:
+        """Keep bytes."""
+
+    def put_file(self, path: Path, media_type: str) -> Blob:
+        """Keep a copy of a regular file."""
+
+    def adopt(self, path: Path, media_type: str) -> Blob:
+        """Take over a staged file, which is gone afterwards; the digest is that of what was taken."""
+
+    def get(self, blob: Blob | Sha256) -> bytes:
+        """The bytes, held against digest and, given a Blob, size."""
+
+    def has(self, digest: Sha256) -> bool:
+        """Whether there is one under that digest; only `get` tells whether it is intact."""
+
+    def remove(self, digest: Sha256) -> bool:
+        """Remove one that a retention record of the ledger names; whether it was there."""
 
 
 class Ledger(Protocol):
@@ -118,7 +182,11 @@ class Ledger(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is, for reports."""
+        """Where it is, for reports; never with a password."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """What is kept beside it."""
 
     def append(self, entries: Sequence[Entry]) -> list[Appended]:
         """Append all of them or none. When this returns they are on the disk."""
@@ -129,7 +197,10 @@ class Ledger(Protocol):
         """Events with a higher sequence, in order."""
 
     def content(self, content_id: Sha256) -> bytes:
-        """Canonical JSON, held against its id; LedgerTampered when it differs, LedgerError when there is none."""
+        """Canonical JSON, held against its id.
+
+        LedgerTampered when it differs, PrunedError when retention removed it, LedgerError when there never was one.
+        """
 
     def find(self, kind: EntryKind | None = None, /, **keys: str) -> Iterator[Event]:
         """Events of a kind that carry all these keys, newest first. Each is held against its own hash."""
@@ -142,6 +213,16 @@ class Ledger(Protocol):
 
         Without a head, records missing at the end and a chain recomputed from end to end cannot be seen.
         """
+
+    def prune(self, retention: Retention, content_ids: Sequence[Sha256], blobs: Sequence[Sha256] = ()) -> list[Sha256]:
+        """Remove contents and say so in a retention record, in one transaction; the ids of what was removed.
+
+        Left alone is what a record after the retention's horizon refers to. `blobs` are named in the record, and then to
+        be removed by the caller. At most MAX_KEYS of both.
+        """
+
+    def reclaim(self) -> None:
+        """Give the space of what was removed back to the machine, and leave no trace of it where that can be helped."""
 
     def remembered_head(self) -> Head | None:
         """The newest head that this user's own state folder knows for this ledger."""

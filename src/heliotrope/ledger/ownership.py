@@ -8,6 +8,7 @@ from pathlib import Path
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
 from heliotrope.ledger import _state
+from heliotrope.ledger._postgres_url import is_postgres
 from heliotrope.ledger._sqlite_file import SIDECARS, check_file, identity
 
 __all__ = ["require_own", "state_folder"]
@@ -54,7 +55,7 @@ def require_own(path: Path) -> None:
         raise _foreign(f"the ledger {shown} was not created by this user", shown)
     if _is_copy(path, known.path, ledger_id):
         raise LedgerError(
-            f"the ledger {shown} is a copy of {printable(known.path)}, which is still there",
+            f"the ledger {shown} is a copy of {printable(known.path)}",
             hint=f"remove {shown} to begin a new one, or name the one you mean with --ledger",
         )
     if known.path != str(path.resolve()):
@@ -74,6 +75,8 @@ def _foreign(message: str, shown: str) -> LedgerError:
 
 
 def _is_copy(path: Path, known: str, ledger_id: str) -> bool:
+    if is_postgres(known):
+        return True  # anybody who reads a shared ledger could make a file with its id
     original = Path(known)
     try:
         return not original.samefile(path) and identity(original) == ledger_id

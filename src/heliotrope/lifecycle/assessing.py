@@ -13,13 +13,14 @@ from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource
 from heliotrope.core.outcomes import Errored
 from heliotrope.engine.executors import RunCancelledError
 from heliotrope.engine.interface import Limits, Project
+from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
-from heliotrope.engine.runner import Recorded, Runner
+from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
 from heliotrope.gate import EffectivePolicy, effective_policy
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Entry
+from heliotrope.ledger.interface import Blobs, Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
+from heliotrope.lifecycle.bom import assessed_bom
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
@@ -90,6 +91,7 @@ def assess(
     """
     clock, ids, observer = clock or SystemClock(), ids or UlidSource(), observer or Observer()
     started = clock.now()
+    remove_abandoned()
     target = resolve_target(path, config_file=options.config_file, options=options.settings)
     config = target.project.config
     effective, source = effective_policy(
@@ -124,7 +126,9 @@ def assess(
         named = target.settings.report_dir.value
         folder = Path(named) if named else target.state / "reports" / assessment.id
         read_blob = _blob_reader(store.blobs)
-        reports = write_reports(assessment, folder, read_blob=read_blob)
+        reports = write_reports(
+            assessment, folder, bom=assessed_bom(target.project, assessment).text, read_blob=read_blob
+        )
         return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
 
 
@@ -153,12 +157,13 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         limits=limits,
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
         seed=target.settings.seed.value,
+        lister=Lister(keep=True, trust=not options.fresh),
     )
 
 
 def _with_code_input(run: PlannedRun, project: Project) -> PlannedRun:
     """Evidence about project code rests on every Python file of the project, not on the loader alone."""
-    if not run.descriptor.runs_project_code or run.preset is not None:
+    if consent_kind(run.descriptor, run.planned) != "code" or run.preset is not None:
         return run
     code = {f"code/{relative}": path for relative, path in code_files(project.root).items()}
     return replace(run, planned=replace(run.planned, inputs={**run.planned.inputs, **code}))
@@ -198,15 +203,16 @@ def _run_all(runs: Sequence[PlannedRun], runner: Runner, project: Project, obser
 
 
 def _keep(assessment: Assessment, target: Target, store: Store) -> None:
+    """Its evidence is in the ledger already, under the ids that its runs name: it is not written once more."""
     keys = (
         ("assessment", assessment.id),
         ("project", target.project.name),
         ("target", target_key(target)),
     )
-    store.ledger.append([Entry("assessment", assessment, keys)])
+    store.ledger.append([Entry("assessment", assessment.model_copy(update={"evidence": ()}), keys)])
 
 
-def _blob_reader(blobs: BlobStore) -> Callable[[str], bytes | None]:
+def _blob_reader(blobs: Blobs) -> Callable[[str], bytes | None]:
     def read(sha256: str) -> bytes | None:
         try:
             return blobs.get(sha256)

@@ -16,20 +16,20 @@ def previous_assessment(ledger: Ledger, target: str) -> Assessment | None:
     return Assessment.model_validate_json(ledger.content(found.content_id)) if found else None
 
 
-def load_baseline(ledger: Ledger, run: str, target: str) -> Assessment:
-    """The assessment with that id, or the last one for "last"."""
+def load_baseline(ledger: Ledger, run: str, target: str, *, option: str = "--baseline") -> Assessment:
+    """The assessment with that id, or the last one for "last"; `option` is what errors name."""
     if run == "last":
         previous = previous_assessment(ledger, target)
         if previous is None:
             raise UsageError(
-                "--baseline last: there is no earlier assessment in this ledger",
-                hint="run helio assess once without it",
+                f"{option} last: there is no earlier assessment in this ledger",
+                hint="run helio assess once before",
             )
         return previous
     found = ledger.latest("assessment", "assessment", run)
     if found is None:
         raise UsageError(
-            f"--baseline {printable(run)}: this ledger holds no assessment with that id",
+            f"{option} {printable(run)}: this ledger holds no assessment with that id",
             hint="the id stands in every report; 'last' takes the most recent one",
         )
     return Assessment.model_validate_json(ledger.content(found.content_id))

@@ -2,9 +2,12 @@
 
 import importlib.util
 import os
+import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +27,7 @@ from heliotrope.report import IndexEntry, render_index_html
 __all__ = ["DemoRun", "examples_folder", "run_demo", "write_index"]
 
 _BUILD_SECONDS = 600
+_READY_SECONDS = 60
 
 
 class _ExampleRun(Record):
@@ -39,6 +43,8 @@ class _Example(Record):
 
     version: Literal[1]
     build: str
+    serve: str | None = None
+    """A script that serves what was built while it is assessed; it prints `ready` when it can be asked."""
     modules: tuple[str, ...] = ()
     """Python modules the build needs."""
     extra: str = "examples"
@@ -81,19 +87,22 @@ def run_demo(folder: Path, observer: Observer | None = None) -> Iterator[DemoRun
     for description in sorted(examples_folder().glob("*/example.yaml")):
         example = load_yaml_model(description, _Example).value
         absent = [module for module in example.modules if importlib.util.find_spec(module) is None]
+        if absent:
+            reason = f"needs: pip install 'heliotrope[{example.extra}]'"
+            yield from (DemoRun(run.title, run.description, run.expect, None, reason) for run in example.runs)
+            continue
         built = folder / description.parent.name
-        if not absent:
-            _build(description.parent / example.build, built)
-        for run in example.runs:
-            if absent:
-                reason = f"needs: pip install 'heliotrope[{example.extra}]'"
-                yield DemoRun(run.title, run.description, run.expect, None, reason)
-                continue
-            target = built / run.path
-            reports = folder / "reports" / f"{description.parent.name}-{run.path}".replace("/", "-").rstrip("-.")
-            settings = {"report_dir": str(reports), "ledger": str(_own_state(target) / LEDGER_NAME)}
-            options = AssessOptions(allow_code=True, fresh=True, settings=settings)
-            yield DemoRun(run.title, run.description, run.expect, assess(target, options, observer=observer))
+        _build(description.parent / example.build, built)
+        with _served(description.parent / example.serve if example.serve else None, built):
+            for run in example.runs:
+                reports = folder / "reports" / f"{description.parent.name}-{run.path}".replace("/", "-").rstrip("-.")
+                yield _assessed(run, built / run.path, reports, observer)
+
+
+def _assessed(run: _ExampleRun, target: Path, reports: Path, observer: Observer | None) -> DemoRun:
+    settings = {"report_dir": str(reports), "ledger": str(_own_state(target) / LEDGER_NAME)}
+    options = AssessOptions(allow_code=True, fresh=True, settings=settings)
+    return DemoRun(run.title, run.description, run.expect, assess(target, options, observer=observer))
 
 
 def write_index(folder: Path, runs: list[DemoRun]) -> Path:
@@ -122,6 +131,40 @@ def _own_state(target: Path) -> Path:
     return state
 
 
+@contextmanager
+def _served(script: Path | None, out: Path) -> Iterator[None]:
+    """A server of an example, from when it says that it is ready until the end. It dies with whoever leaves."""
+    if script is None:
+        yield
+        return
+    with tempfile.TemporaryFile() as errors:
+        server = subprocess.Popen(  # noqa: S603 - our own script under our own interpreter
+            [sys.executable, str(script), str(out)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(),
+        )
+        assert server.stdout is not None
+        try:
+            ready, _, _ = select.select([server.stdout], [], [], _READY_SECONDS)
+            if not ready or server.stdout.readline().strip() != b"ready":
+                server.kill()
+                server.wait()
+                errors.seek(0)
+                last = errors.read().decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+                raise InternalError(f"the example {script.parent.name} cannot be served: {printable(last[0])}")
+            yield
+        finally:
+            server.kill()
+            server.wait()
+            server.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def _build(script: Path, out: Path) -> None:
     finished = subprocess.run(  # noqa: S603 - our own script under our own interpreter
         [sys.executable, str(script), str(out)],
@@ -130,7 +173,7 @@ def _build(script: Path, out: Path) -> None:
         errors="replace",
         timeout=_BUILD_SECONDS,
         check=False,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=_environment(),
     )
     if finished.returncode != 0:
         last = finished.stderr.strip().splitlines()[-1:] or ["no message"]

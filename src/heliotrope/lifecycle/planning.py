@@ -1,6 +1,7 @@
 """Which checks run on what: selection by --only, --skip and suite, and an estimate of how long it will take."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,7 +12,7 @@ from heliotrope.core.runs import Run
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.engine.interface import CheckDescriptor, Planned, Project
 from heliotrope.engine.registry import checks
-from heliotrope.ledger.interface import Ledger
+from heliotrope.ledger.interface import Ledger, PrunedError
 
 __all__ = ["PlannedRun", "Selection", "estimate_seconds", "plan", "project_subject"]
 
@@ -97,7 +98,8 @@ def estimate_seconds(runs: Sequence[PlannedRun], ledger: Ledger) -> float:
 def _estimate(run: PlannedRun, ledger: Ledger) -> float:
     found = ledger.latest("run", "cost", f"{run.descriptor.id} {run.planned.subject.urn}")
     if found is not None:
-        wall = Run.model_validate_json(ledger.content(found.content_id)).cost.wall_seconds
-        if wall > 0:
-            return wall
+        with suppress(PrunedError):
+            wall = Run.model_validate_json(ledger.content(found.content_id)).cost.wall_seconds
+            if wall > 0:
+                return wall
     return run.planned.estimate_seconds

@@ -12,8 +12,10 @@ from heliotrope.report import render_html, render_json, render_junit, render_mar
 __all__ = ["write_reports"]
 
 
-def write_reports(assessment: Assessment, folder: Path, *, read_blob: Callable[[str], bytes | None]) -> dict[str, Path]:
-    """report.html, .json, .sarif, .junit.xml and .md; the paths by format."""
+def write_reports(
+    assessment: Assessment, folder: Path, *, read_blob: Callable[[str], bytes | None], bom: str | None = None
+) -> dict[str, Path]:
+    """report.html, .json, .sarif, .junit.xml and .md, and the bill of materials bom.cdx.json if any; the paths by format."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,6 +30,8 @@ def write_reports(assessment: Assessment, folder: Path, *, read_blob: Callable[[
         "junit": ("report.junit.xml", render_junit(assessment)),
         "markdown": ("report.md", render_markdown(assessment)),
     }
+    if bom is not None:
+        texts["bom"] = ("bom.cdx.json", bom)
     paths = {}
     for form, (name, text) in texts.items():
         paths[form] = folder / name

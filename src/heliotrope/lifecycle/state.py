@@ -1,18 +1,18 @@
 """The local state of a project: its ledger, its blobs and its reports in .heliotrope, which keeps itself out of git."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from heliotrope.core.errors import ExitCode, HeliotropeError, LedgerError
 from heliotrope.core.ids import Clock
 from heliotrope.core.text import printable
-from heliotrope.ledger import ledger_path, open_ledger
-from heliotrope.ledger.blobs import BlobStore
-from heliotrope.ledger.interface import Ledger
+from heliotrope.ledger import is_postgres, open_ledger
+from heliotrope.ledger.interface import Blobs, Ledger
 from heliotrope.ledger.ownership import require_own
-from heliotrope.lifecycle.names import BLOBS_NAME, LEDGER_NAME
+from heliotrope.lifecycle.names import LEDGER_NAME
+from heliotrope.lifecycle.writing import write_whole
 
 __all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
 
@@ -29,8 +29,9 @@ class Store:
     """An open ledger with its blobs."""
 
     ledger: Ledger
-    blobs: BlobStore
+    blobs: Blobs
     location: str
+    """For reports: never with a password."""
 
 
 def prepare_state(state: Path) -> None:
@@ -63,24 +64,17 @@ def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]
         path = state / LEDGER_NAME
         if path.exists() or path.is_symlink():
             require_own(path)
-        location, blobs = str(path), BlobStore(state / BLOBS_NAME)
-    else:
-        location = ledger
-        blobs = BlobStore(ledger_path(ledger).parent / BLOBS_NAME)
+    location = str(state / LEDGER_NAME) if ledger is None else ledger
     with open_ledger(location, create=True, clock=clock) as opened:
         opened.verify(opened.remembered_head())
-        yield Store(opened, blobs, location)
+        yield Store(opened, opened.blobs, opened.location if is_postgres(location) else location)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a report whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(text, "utf-8", errors="backslashreplace")
-        temporary.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OutputError(
             f"{printable(str(path))} cannot be written: {error.strerror}",
             hint="make room or make the folder writable, or use --report-dir",

@@ -4,6 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heliotrope.report._bom import render_bom
+    from heliotrope.report._bom_facts import BomAssessment, BomData, BomEvidence, BomFacts, BomFile, BomModel
     from heliotrope.report._html import IndexEntry, render_html, render_index_html
     from heliotrope.report._json import render_json
     from heliotrope.report._junit import junit_schema, render_junit
@@ -15,9 +17,16 @@ if TYPE_CHECKING:
     from heliotrope.report.schemas import json_schemas
 
 __all__ = [
+    "BomAssessment",
+    "BomData",
+    "BomEvidence",
+    "BomFacts",
+    "BomFile",
+    "BomModel",
     "IndexEntry",
     "json_schemas",
     "junit_schema",
+    "render_bom",
     "render_html",
     "render_index_html",
     "render_json",
@@ -30,9 +39,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BomAssessment": "_bom_facts",
+    "BomData": "_bom_facts",
+    "BomEvidence": "_bom_facts",
+    "BomFacts": "_bom_facts",
+    "BomFile": "_bom_facts",
+    "BomModel": "_bom_facts",
     "IndexEntry": "_html",
     "json_schemas": "schemas",
     "junit_schema": "_junit",
+    "render_bom": "_bom",
     "render_html": "_html",
     "render_index_html": "_html",
     "render_json": "_json",

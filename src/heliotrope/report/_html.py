@@ -1,7 +1,7 @@
 """The page: self-contained HTML without script or outside request. Every text is escaped, every number leads to evidence."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from markupsafe import Markup
 
-__all__ = ["IndexEntry", "render_html", "render_index_html"]
+__all__ = ["IndexEntry", "render_html", "render_index_html", "template"]
 
 _MAX_PREDICATE = 100_000
 """Characters of one predicate that the page shows; report.json has all of it."""
@@ -47,7 +47,7 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
     from heliotrope.report._charts import accuracy_curve, curve_points, interval_bar
 
     view = View(assessment, rules)
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         view=view,
         a=assessment,
         decision=assessment.decision,
@@ -64,7 +64,7 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
 
 def render_index_html(entries: Sequence[IndexEntry]) -> str:
     """One page that links several reports and says whether each came out as expected."""
-    return _template("index.html.j2").render(entries=entries, safe_href=_safe_href, tones=_INDEX_TONES)
+    return template("index.html.j2").render(entries=entries, safe_href=_safe_href, tones=_INDEX_TONES)
 
 
 _INDEX_TONES = {
@@ -98,11 +98,23 @@ def _predicate_json(entry: EvidenceEntry) -> "Markup":
     """The predicate as indented JSON, cut at a limit. Characters that could steer a reader's eye are escapes."""
     from markupsafe import escape
 
-    text = json.dumps(entry.predicate, indent=2, ensure_ascii=False, sort_keys=True)
-    cut = len(text) > _MAX_PREDICATE
-    shown = "\n".join(printable(line) for line in text[:_MAX_PREDICATE].split("\n"))
-    note = f"\n… cut here: {len(text):,} characters in all; report.json has the whole predicate" if cut else ""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, sort_keys=True)
+    text, cut = _beginning(encoder.iterencode(entry.predicate), _MAX_PREDICATE)
+    shown = "\n".join(printable(line) for line in text.split("\n"))
+    note = f"\n… cut here after {len(text):,} characters; report.json has the whole predicate" if cut else ""
     return escape(shown + note)
+
+
+def _beginning(pieces: Iterable[str], limit: int) -> tuple[str, bool]:
+    """At most `limit` characters, and whether there were more; what is not shown is not made either."""
+    taken: list[str] = []
+    length = 0
+    for piece in pieces:
+        taken.append(piece)
+        length += len(piece)
+        if length > limit:
+            return "".join(taken)[:limit], True
+    return "".join(taken), False
 
 
 def _finalize(value: Any) -> Any:
@@ -128,5 +140,6 @@ def _environment() -> "Environment":
     return environment
 
 
-def _template(name: str) -> "Template":
+def template(name: str) -> "Template":
+    """A template of this room; every value that enters it is escaped, and made plain unless it is our own markup."""
     return _environment().get_template(name)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pydantic_core import PydanticSerializationError
+
 from heliotrope.core.records import Record
 
 __all__ = ["dump", "render_json"]
@@ -10,7 +12,11 @@ __all__ = ["dump", "render_json"]
 
 def render_json(document: Record) -> str:
     """The document as indented JSON with a final newline; ASCII only, so that no name can steer a terminal."""
-    return dump(document.document())
+    try:
+        text = document.model_dump_json(by_alias=True, indent=2, ensure_ascii=True)
+    except PydanticSerializationError:  # lone surrogates, which no record in a ledger has
+        return dump(document.document())
+    return text.replace("\x7f", "\\u007f") + "\n"
 
 
 def dump(data: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from heliotrope.core.predicates.behaviour import (
     EvasionPredicate,
     PerformancePredicate,
 )
+from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.predicates.scan import SCAN_PREDICATE, ScanPredicate
 from heliotrope.core.records import Record
@@ -83,6 +84,7 @@ EVIDENCE_NAMES = {
     PERFORMANCE_PREDICATE: "Clean performance",
     SCAN_PREDICATE: "Static inspection",
     INVENTORY_PREDICATE: "File inventory",
+    DEPENDENCIES_PREDICATE: "Packages",
 }
 
 _SECURITY_SEVERITIES: dict[Severity, str] = {

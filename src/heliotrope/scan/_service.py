@@ -22,7 +22,16 @@ from heliotrope.core.predicates.scan import (
     worst_verdict,
 )
 from heliotrope.core.text import printable
-from heliotrope.engine.files import WalkedFile, WalkProblem, open_regular, walk
+from heliotrope.engine.files import (
+    Stamp,
+    TreeDigest,
+    TreeFile,
+    WalkedFile,
+    WalkProblem,
+    open_regular,
+    stamp_of,
+    walk,
+)
 from heliotrope.scan.collector import Collector, worst_first
 from heliotrope.scan.dispatch import analyse, analyse_nested
 from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
@@ -33,7 +42,7 @@ from heliotrope.scan.registry import NONE, Enabled
 from heliotrope.scan.sources import BytesSource, FileSource
 from heliotrope.scan.third_party import guard
 
-__all__ = ["Target", "list_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
+__all__ = ["Target", "list_folder", "listed_folder", "predicate_of", "scan_paths", "scan_targets", "scan_tool"]
 
 Progress = Callable[[float, float, str], None]
 """Called with bytes done, bytes in all, and the file that comes next."""
@@ -42,7 +51,6 @@ _SMALL = 2**20
 """Files up to this size are read once, whole."""
 
 _CHUNK = 2**20
-_Stamp = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class Target:
     size: int = 0
     inode: int | None = None
     """What it was when the folder was listed."""
+    known: tuple[Stamp, str] | None = None
+    """Its digest, as long as it is the version with that stamp."""
 
 
 def scan_tool(analysers: Enabled = NONE) -> ScanTool:
@@ -121,6 +131,23 @@ def predicate_of(document: ScanDocument) -> ScanPredicate:
     return ScanPredicate(tool=document.tool, verdict=document.verdict, files=document.files, summary=document.summary)
 
 
+def listed_folder(tree: TreeDigest, prefix: str = "") -> Iterator[Target | WalkProblem]:
+    """As `list_folder`, from a listing that was made before."""
+    for entry in tree.entries:
+        if isinstance(entry, TreeFile):
+            file = entry.file
+            yield Target(
+                file.path,
+                f"{prefix}{file.relative}",
+                named=False,
+                size=file.size,
+                inode=file.inode,
+                known=(file.stamp, entry.sha256) if entry.settled else None,
+            )
+        elif isinstance(entry, WalkProblem):
+            yield WalkProblem(f"{prefix}{entry.relative}", entry.reason)
+
+
 def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
     """The files of a folder; their names in the result are the prefix and the path relative to the folder."""
     try:
@@ -145,9 +172,9 @@ def _scan_file(target: Target, limits: ScanLimits, analysers: Enabled) -> FileRe
 
 
 def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: Enabled) -> FileReport | None:
-    before = _stamp(descriptor)
-    size = before[0]
-    if target.inode is not None and before[3] != target.inode:
+    before = stamp_of(os.fstat(descriptor))
+    size = before[2]
+    if target.inode is not None and before[1] != target.inode:
         return _unread(target.shown, "was replaced while the folder was listed")
     if size > limits.max_hashed_bytes:
         return _unread(target.shown, f"{size} bytes, more than the limit of {limits.max_hashed_bytes} bytes")
@@ -168,8 +195,8 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: E
         recognised = Recognised("unknown", supported=False)
     if recognised is None or not (target.named or recognised.model or noted):
         return None
-    digest = _sha256(source)
-    if _stamp(descriptor) != before or source.size != size:
+    digest = target.known[1] if target.known is not None and target.known[0] == before else _sha256(source)
+    if stamp_of(os.fstat(descriptor)) != before or source.size != size:
         notes.incomplete("changed while it was read; run again when nothing writes to it")
     return FileReport(
         path=target.shown,
@@ -234,12 +261,6 @@ def _sha256(source: Source) -> str:
         digest.update(chunk)
         offset += len(chunk)
     return digest.hexdigest()
-
-
-def _stamp(descriptor: int) -> _Stamp:
-    """What changes when somebody writes to the file; the time of the last change of state cannot be set back."""
-    status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,9 +1,10 @@
-"""The check scan.files: every model file of a project, inspected without loading it."""
+"""The check scan.files: every model file of a project, inspected without loading it; and the clearances of loaders."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from heliotrope.core.clearances import Clearance
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import Statement, statement
 from heliotrope.core.findings import Finding, fingerprint
@@ -13,10 +14,11 @@ from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.core.text import printable
+from heliotrope.engine.clearance import clearer
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
 
-__all__ = ["ScanParameters", "scan_files"]
+__all__ = ["ScanParameters", "clear_file", "scan_files"]
 
 _SECONDS_PER_BYTE = 2e-9
 """Reading, hashing and searching, on one slow core."""
@@ -31,6 +33,14 @@ class ScanParameters(Record):
     """Evidence made under another policy is not reused."""
     analysers: tuple[str, ...] = ()
     """Ids of third-party analysers that are on."""
+
+
+@clearer
+def clear_file(data: bytes, name: str) -> Clearance:
+    """The clearance of these bytes for a loader; InputError unless they are clean."""
+    from heliotrope.scan.clearing import clear_bytes
+
+    return clear_bytes(data, name)
 
 
 def _plan(project: Project) -> Iterator[Planned]:
@@ -64,7 +74,8 @@ def _plan(project: Project) -> Iterator[Planned]:
 def scan_files(task: Task, context: RunContext) -> CheckResult:
     """Scan the project's files; every judged file is a subject of the evidence."""
     from heliotrope.engine.files import WalkProblem
-    from heliotrope.scan._service import Target, list_folder, predicate_of, scan_targets
+    from heliotrope.engine.listing import listed_tree
+    from heliotrope.scan._service import Target, listed_folder, predicate_of, scan_targets
     from heliotrope.scan.registry import enable
 
     root = Path(task.root)
@@ -74,7 +85,7 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
     for name in parameters.paths:
         path = root / name
         if path.is_dir():
-            found.extend(list_folder(path, "" if name == "." else f"{name}/"))
+            found.extend(listed_folder(listed_tree(context, path), "" if name == "." else f"{name}/"))
         else:
             found.append(Target(path, name, named=True))
     scanned = scan_targets(found, progress=context.progress, analysers=analysers)

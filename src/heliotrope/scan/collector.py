@@ -39,6 +39,7 @@ class Collector:
         self._limits = limits
         self._gathered: dict[tuple[str, str], _Gathered] = {}
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
+        self._imports: set[str] = set()
 
     def add(
         self,
@@ -76,6 +77,17 @@ class Collector:
         if member is not None or offset is not None:
             place = Location(member=None if member is None else _shown(member), offset=offset)
         self._incomplete[identity] = Incomplete(reason=_shown(reason), limit=limit, location=place)
+
+    def imported(self, name: str) -> None:
+        if len(self._imports) < self._limits.max_globals:
+            self._imports.add(name)
+        elif name not in self._imports:
+            reason = f"more than {self._limits.max_globals} different imports"
+            self.incomplete(reason, limit="max_globals")
+
+    def imports(self) -> tuple[str, ...]:
+        """The globals that a loader would import and the policy lets pass, sorted."""
+        return tuple(sorted(self._imports))
 
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"

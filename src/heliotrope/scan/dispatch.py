@@ -5,6 +5,7 @@ from typing import Protocol
 
 from heliotrope.scan.formats.data_files import IdxAnalyser
 from heliotrope.scan.formats.numpy_files import NumpyAnalyser
+from heliotrope.scan.formats.packed_files import PackedAnalyser
 from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
 from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
 from heliotrope.scan.formats.zip_files import ZipAnalyser
@@ -14,7 +15,14 @@ from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
 __all__ = ["ANALYSERS", "ThirdParty", "analyse", "analyse_nested"]
 
 _PICKLE = PickleAnalyser()
-ANALYSERS: tuple[Analyser, ...] = (ZipAnalyser(), NumpyAnalyser(), SafetensorsAnalyser(), IdxAnalyser(), _PICKLE)
+ANALYSERS: tuple[Analyser, ...] = (
+    ZipAnalyser(),
+    NumpyAnalyser(),
+    SafetensorsAnalyser(),
+    IdxAnalyser(),
+    PackedAnalyser(),
+    _PICKLE,
+)
 """In the order in which they name a file that is of several formats by its beginning."""
 
 

@@ -68,6 +68,9 @@ class Notes(Protocol):
     ) -> None:
         """Note that something was not analysed."""
 
+    def imported(self, name: str) -> None:
+        """Note a global that a loader would import, as module.name, and that the policy lets pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

@@ -33,6 +33,8 @@ class ScanLimits:
     """Central directory of a zip file, read in one piece: 320 bytes for each of the members allowed."""
     max_inflated_bytes: int = 512 * MIB
     """Bytes decompressed from one file. Weights are stored or skipped; what must be inflated is small."""
+    max_unpacked_bytes: int = 4 * 2**30
+    """Size of what a compressed file unpacks to. It is unpacked twice, at about a gigabyte a second, and mostly passed over."""
     max_ratio: int = 300
     """Decompressed over compressed size of a member that must be inflated; pickles reach 20, zeros 1,030."""
     ratio_grace_bytes: int = 16 * MIB

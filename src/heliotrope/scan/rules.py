@@ -153,6 +153,14 @@ RULES: tuple[Rule, ...] = (
         ("AML.T0029", "CWE-400"),
     ),
     _rule(
+        "joblib-odd-array",
+        "An array in a joblib file is not written as joblib writes it",
+        "high",
+        "The bytes of arrays lie between the opcodes. Where their length cannot be told, what follows them stays unseen.",
+        "Ask the publisher for a file that a released version of joblib has written.",
+        _UNTRUSTED,
+    ),
+    _rule(
         "file-polyglot",
         "The file is of several formats at once",
         "high",

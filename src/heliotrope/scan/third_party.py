@@ -121,6 +121,9 @@ class _Notes:
         self._notes = notes
         self._rules = frozenset(rule.id for rule in owner._descriptor.rules)  # noqa: SLF001 - two halves of one thing
 
+    def imported(self, name: str) -> None:
+        """What may be imported is for the analysers of this package alone to say."""
+
     def add(
         self,
         rule: str,

@@ -9,14 +9,24 @@ from heliotrope.config.schema import DataSource, InputConfig
 from heliotrope.core.errors import InputError, MissingExtraError
 from heliotrope.core.text import printable
 from heliotrope.subjects._arrays import read_array, read_npz
-from heliotrope.subjects._files import read_file
+from heliotrope.subjects._files import read_file, show
 from heliotrope.subjects._folder import read_folder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_VALUES", "LabelledImages", "load_images", "require_classes"]
+__all__ = [
+    "MAX_VALUES",
+    "LabelledImages",
+    "checked_images",
+    "load_images",
+    "read_parts",
+    "require_classes",
+    "require_range",
+    "require_size",
+    "whole_labels",
+]
 
 MAX_VALUES = 2**29
 """Pixels of a data set: 2 GiB as float32, a quarter of a worker's default memory."""
@@ -50,26 +60,36 @@ def load_images(
     maps names of inputs to the SHA-256 their bytes must have. Raises InputError, or MissingExtraError without numpy.
     """
     try:
-        import numpy as np
+        import numpy  # noqa: F401, ICN001 - whether it is there
     except ImportError:
-        raise MissingExtraError("torch", module="numpy") from None
-    shape = _image_shape(declared)
-    images, labels, digests = _read(source, root, shape, names, expected or {})
-    arranged = _arranged(images, shape)
-    if arranged.size > MAX_VALUES:
+        raise MissingExtraError("data", module="numpy") from None
+    images, labels, digests = read_parts(source, root, _image_shape(declared), names, expected or {})
+    scaled = checked_images(images, declared)
+    return LabelledImages(scaled, whole_labels(labels, len(scaled)), digests)
+
+
+def checked_images(images: "NDArray[np.generic]", declared: InputConfig) -> "NDArray[np.float32]":
+    """N x C x H x W in the declared range, 8-bit images scaled to it; InputError for another shape, type or range."""
+    import numpy as np
+
+    arranged = _arranged(images, _image_shape(declared))
+    require_size(arranged, "images")
+    return np.ascontiguousarray(_scale(arranged, declared))
+
+
+def require_size(values: "NDArray[np.generic]", what: str) -> None:
+    """Raise InputError for more values than fit in memory as float32."""
+    if values.size > MAX_VALUES:
         raise InputError(
-            f"the images hold {images.size} values, the limit is {MAX_VALUES}", hint="evaluate on a part of them"
+            f"the {what} hold {values.size} values, the limit is {MAX_VALUES}", hint="evaluate on a part of them"
         )
-    scaled = _scale(arranged, declared)
-    checked = _checked_labels(labels, len(scaled))
-    return LabelledImages(np.ascontiguousarray(scaled), checked, digests)
 
 
-def require_classes(data: LabelledImages, classes: int) -> None:
+def require_classes(labels: "NDArray[np.int64]", classes: int) -> None:
     """Raise InputError when a label is not an output of the model."""
-    highest = int(data.labels.max())
+    highest = int(labels.max())
     if highest >= classes:
-        row = int(data.labels.argmax())
+        row = int(labels.argmax())
         raise InputError(
             f"row {row} has the label {highest}, but the model has {classes} outputs (labels 0 to {classes - 1})",
             hint="labels count from 0 in the order of the outputs; check that these are this model's data",
@@ -77,23 +97,23 @@ def require_classes(data: LabelledImages, classes: int) -> None:
 
 
 def _image_shape(declared: InputConfig) -> tuple[int, int, int]:
-    if len(declared.shape) != 3:
+    if declared.shape is None or len(declared.shape) != 3:
         raise InputError(
-            f"input.shape {list(declared.shape)} is no image",
+            f"input.shape {list(declared.shape or ())} is no image",
             hint="give channels, height and width, as in input: {shape: [1, 28, 28]}",
         )
     channels, height, width = declared.shape
     return channels, height, width
 
 
-def _read(
+def read_parts(
     source: DataSource,
     root: Path,
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int] | None,
     names: tuple[str, ...] | None,
     expected: Mapping[str, str],
 ) -> tuple["NDArray[np.generic]", "NDArray[np.generic]", dict[str, str]]:
-    """Images, labels and digests as they lie in the files."""
+    """Samples, labels and digests as they lie in the files. Without the shape of an image, a folder is an InputError."""
     if source.path is None:
         images = read_file(root / str(source.images), what="images", expected=expected.get("images"))
         labels = read_file(root / str(source.labels), what="labels", expected=expected.get("labels"))
@@ -101,6 +121,11 @@ def _read(
         return read_array(images, what="images"), read_array(labels, what="labels"), digests
     path = root / source.path
     if path.is_dir():
+        if shape is None:
+            raise InputError(
+                f"{show(path)} is a folder of images, but input.shape is none of an image",
+                hint="give channels, height and width, as in input: {shape: [1, 28, 28]}",
+            )
         folder = read_folder(path, shape=shape, names=names)
         channel_first = folder.images.transpose(0, 3, 1, 2)
         return channel_first, folder.labels, {"data": folder.digest}
@@ -135,7 +160,7 @@ def _scale(images: "NDArray[np.generic]", declared: InputConfig) -> "NDArray[np.
         scaled: NDArray[np.float32] = np.multiply(images, np.float32((high - low) / 255), dtype=np.float32)
         scaled += np.float32(low)
     elif images.dtype.kind == "f":
-        _require_range(images, low, high)
+        require_range(images, low, high)
         scaled = images.astype(np.float32)
     else:
         raise InputError(
@@ -146,25 +171,27 @@ def _scale(images: "NDArray[np.generic]", declared: InputConfig) -> "NDArray[np.
     return scaled
 
 
-def _require_range(images: "NDArray[np.generic]", low: float, high: float) -> None:
+def require_range(images: "NDArray[np.generic]", low: float, high: float, what: str = "images") -> None:
+    """Raise InputError for values that are not finite or lie outside the declared range."""
     import numpy as np
 
     smallest, largest = float(np.min(images)), float(np.max(images))  # NaN if any value is
     if not np.isfinite([smallest, largest]).all():
         rows = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
         raise InputError(
-            f"the images hold NaN or infinite values, first in row {rows[0]} ({len(rows)} rows in all)",
+            f"the {what} hold NaN or infinite values, first in row {rows[0]} ({len(rows)} rows in all)",
             hint="find out where they come from; remove or repair these rows",
         )
     if smallest < low or largest > high:
         raise InputError(
-            f"the images run from {smallest:g} to {largest:g}, input.range says {low:g} to {high:g}",
+            f"the {what} run from {smallest:g} to {largest:g}, input.range says {low:g} to {high:g}",
             hint=f"if the model takes them like this, set input: {{range: [{smallest:g}, {largest:g}]}} (the range of all "
             "valid inputs); if they are normalised, store them before normalisation and declare it under normalisation",
         )
 
 
-def _checked_labels(labels: "NDArray[np.generic]", rows: int) -> "NDArray[np.int64]":
+def whole_labels(labels: "NDArray[np.generic]", rows: int) -> "NDArray[np.int64]":
+    """Class indices, one for each row. Raises InputError."""
     import numpy as np
 
     if labels.ndim == 2 and labels.shape[1] == 1:

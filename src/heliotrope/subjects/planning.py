@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from heliotrope.config.schema import ModelConfig, Suite, ThreatConfig
+from heliotrope.config.schema import DataConfig, DataSource, ModelConfig, ModelFormat, Suite, ThreatConfig
 from heliotrope.core.records import Record
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.engine.interface import Planned, Project
+from heliotrope.subjects.formats import FormatDescriptor, format_of
 
-__all__ = ["ModelTask", "Need", "module_file", "plan_models"]
+__all__ = ["ModelTask", "Need", "is_table", "module_file", "plan_models"]
 
-Need = Literal["loader", "input", "output", "data.evaluate", "threat"]
+Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat"]
 
-_TORCH_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin"})
+_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
 class ModelTask(Record):
@@ -25,26 +26,62 @@ class ModelTask(Record):
     suite: Suite | None = None
 
 
-def plan_models(project: Project, *, needs: tuple[Need, ...]) -> Iterator[Planned]:
-    """One Planned for each torch model of heliotrope.yaml, with the keys of `needs` that are not filled as `missing`."""
+def plan_models(
+    project: Project,
+    *,
+    needs: tuple[Need, ...],
+    formats: tuple[ModelFormat, ...] | None = ("torch",),
+    sampled: bool = False,
+) -> Iterator[Planned]:
+    """One Planned for each model of heliotrope.yaml whose format is named, with what is not filled as `missing`.
+
+    `formats` None: every model, also one whose format nothing tells: then `format` is missing. `sampled`: the check
+    takes a sample, so `sample` and suite belong to its parameters; checks that need a threat always do.
+    """
     if project.config is None:
         return
     for index, model in enumerate(project.config.models):
-        if not _is_torch(model):
+        descriptor = format_of(model)
+        if formats is not None and (descriptor is None or descriptor.format not in formats):
             continue
-        threat = (model.threat or project.config.threat) if "threat" in needs else None
-        parameters = ModelTask(
-            model=model.model_copy(update={"threat": None}),
+        yield _planned(project, index, model, descriptor, needs, sampled=sampled or "threat" in needs)
+
+
+def _planned(
+    project: Project,
+    index: int,
+    model: ModelConfig,
+    descriptor: FormatDescriptor | None,
+    needs: tuple[Need, ...],
+    *,
+    sampled: bool,
+) -> Planned:
+    config = project.config
+    assert config is not None
+    threat = (model.threat or config.threat) if "threat" in needs else None
+    endpoint = descriptor is not None and descriptor.format == "endpoint"
+    missing: tuple[str, ...] = () if descriptor is not None else ("format",)
+    missing += tuple(key for need in needs for key in _lacking(model, descriptor, threat, need))
+    kept = model if "data.train" in needs else model.model_copy(update={"data": _evaluation_only(model)})
+    return Planned(
+        subject=Subject(
+            urn=subject_urn(project.name, "endpoint" if endpoint else "model", model.name),
+            kind="endpoint" if endpoint else "model",
+            name=model.name,
+        ),
+        parameters=ModelTask(
+            model=kept.model_copy(update={"threat": None}),
             threat=threat,
-            sample=project.config.sample if "threat" in needs else None,
-            suite=project.suite if "threat" in needs else None,
-        )
-        yield Planned(
-            subject=Subject(urn=subject_urn(project.name, "model", model.name), kind="model", name=model.name),
-            parameters=parameters,
-            inputs=_inputs(project.root, model),
-            missing=tuple(f"models[{index}].{need}" for need in needs if _lacks(model, threat, need)),
-        )
+            sample=config.sample if sampled else None,
+            suite=project.suite if sampled else None,
+        ),
+        inputs=_inputs(project.root, model, train="data.train" in needs),
+        missing=tuple(f"models[{index}].{key}" for key in dict.fromkeys(missing)),
+        extra=descriptor.extra if descriptor is not None else None,
+        modules=_modules(descriptor, model),
+        consent=descriptor.consent if descriptor is not None else "none",
+        reusable=not endpoint,
+    )
 
 
 def module_file(root: Path, module: str) -> Path | None:
@@ -53,23 +90,54 @@ def module_file(root: Path, module: str) -> Path | None:
     return next((path for path in (stem / "__init__.py", stem.with_name(stem.name + ".py")) if path.is_file()), None)
 
 
-def _is_torch(model: ModelConfig) -> bool:
-    suffix = Path(model.path).suffix.lower() if model.path else ""
-    return model.format == "torch" or model.loader is not None or suffix in _TORCH_SUFFIXES
+def is_table(source: DataSource) -> bool:
+    """Whether a data source is a table, by its name: csv, tsv or parquet."""
+    return source.path is not None and Path(source.path).suffix.lower() in _TABLE_SUFFIXES
 
 
-def _lacks(model: ModelConfig, threat: ThreatConfig | None, need: Need) -> bool:
-    filled = {
-        "loader": model.loader,
-        "input": model.input,
-        "output": model.output,
-        "data.evaluate": model.data.evaluate,
-        "threat": threat,
-    }
-    return filled[need] is None
+def _evaluation_only(model: ModelConfig) -> DataConfig:
+    """A check that does not look at training data must not run again because they changed."""
+    return model.data.model_copy(update={"train": None})
 
 
-def _inputs(root: Path, model: ModelConfig) -> dict[str, Path]:
+def _modules(descriptor: FormatDescriptor | None, model: ModelConfig) -> tuple[str, ...]:
+    if descriptor is None:
+        return ()
+    table = model.data.evaluate is not None and is_table(model.data.evaluate)
+    return (*descriptor.modules, *(("pandas", "pyarrow") if table else ()))
+
+
+def _lacking(
+    model: ModelConfig, descriptor: FormatDescriptor | None, threat: ThreatConfig | None, need: Need
+) -> tuple[str, ...]:
+    """Keys of the model that are not filled, of those that a need comes down to for this kind of model."""
+    torch = descriptor is None or descriptor.format == "torch"
+    table = model.data.evaluate is not None and is_table(model.data.evaluate)
+    keys: dict[str, object]
+    match need:
+        case "loader":
+            keys = {"loader": model.loader} if torch else {"path": model.path or model.endpoint}
+            keys |= {} if torch else {"task": model.task}
+        case "input":
+            keys = {} if table else {"input": model.input and model.input.shape}
+        case "output":
+            keys = {} if descriptor is not None and descriptor.states_output else {"output": model.output}
+        case "data.evaluate":
+            keys = _data_keys("data.evaluate", model.data.evaluate)
+        case "data.train":
+            keys = _data_keys("data.train", model.data.train)
+        case "threat":
+            keys = {"threat": threat}
+    return tuple(key for key, value in keys.items() if value is None)
+
+
+def _data_keys(key: str, source: DataSource | None) -> dict[str, object]:
+    if source is None or not is_table(source):
+        return {key: source}
+    return {f"{key}.target": source.target}
+
+
+def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:
     inputs: dict[str, Path] = {}
     if model.path is not None:
         inputs["weights"] = root / model.path
@@ -78,8 +146,8 @@ def _inputs(root: Path, model: ModelConfig) -> dict[str, Path]:
         file = module_file(root, module)
         if file is not None:
             inputs["loader"] = file
-    source = model.data.evaluate
-    if source is not None:
-        parts = {"data": source.path, "images": source.images, "labels": source.labels}
-        inputs |= {name: root / path for name, path in parts.items() if path is not None}
+    for prefix, source in (("", model.data.evaluate), ("train/", model.data.train if train else None)):
+        if source is not None:
+            parts = {"data": source.path, "images": source.images, "labels": source.labels}
+            inputs |= {f"{prefix}{name}": root / path for name, path in parts.items() if path is not None}
     return inputs

@@ -42,7 +42,7 @@ def prepare(task: Task) -> Prepared:
     root = Path(task.root)
     data = load_images(source, root=root, declared=model.input, names=model.labels, expected=task.inputs)
     loaded = load_model(model, root=root, probe=data.images, seed=task.seed, expected=task.inputs)
-    require_classes(data, loaded.classes)
+    require_classes(data.labels, loaded.classes)
     return Prepared(parameters, loaded, data)
 
 

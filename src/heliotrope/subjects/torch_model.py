@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heliotrope.config.schema import ModelConfig, NormalisationConfig
+from heliotrope.config.schema import ModelConfig, NormalisationConfig, OutputKind
 from heliotrope.core.errors import InputError, MissingExtraError
 from heliotrope.core.text import printable
 from heliotrope.subjects._files import read_file
@@ -15,10 +15,13 @@ from heliotrope.subjects.planning import module_file
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["TorchModel", "load_model", "wrap_module"]
+    from heliotrope.subjects.interface import Column
+
+__all__ = ["TorchModel", "load_model", "open_model", "wrap_module"]
 
 _PROBE_ROWS = 4
 _ROW_SUM_TOLERANCE = 1e-3
@@ -37,6 +40,41 @@ class TorchModel:
     """Class names in the order of the outputs."""
     digests: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the weights and of the loader's file, by their path in the project."""
+
+    @property
+    def format(self) -> str:
+        return "torch"
+
+    @property
+    def output(self) -> OutputKind:
+        """Of `scores`: always logits, whatever the module itself returns."""
+        return "logits"
+
+    def scores(self, inputs: "NDArray[np.float32] | pd.DataFrame") -> "NDArray[np.float64]":
+        """N x classes. A table is taken as its columns of numbers."""
+        import numpy as np
+        import torch
+
+        batch = np.array(inputs, dtype=np.float32)  # a copy: a module may change what it is given
+        with torch.no_grad():
+            scores: NDArray[np.float64] = self.logits(torch.from_numpy(batch)).double().numpy()
+        return scores
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_model(
+    model: ModelConfig,
+    *,
+    root: Path,
+    probe: "NDArray[np.float32]",
+    columns: "tuple[Column, ...]",  # noqa: ARG001 - every adapter is told
+    seed: int,
+    expected: Mapping[str, str],
+) -> TorchModel:
+    """The adapter of the format torch."""
+    return load_model(model, root=root, probe=probe, seed=seed, expected=expected)
 
 
 def load_model(

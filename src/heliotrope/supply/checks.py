@@ -1,4 +1,4 @@
-"""The check supply.inventory."""
+"""The checks of this room: supply.inventory here, supply.dependencies in a module of its own."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +13,14 @@ from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.core.text import counted, printable
 from heliotrope.engine.files import LINK_LEAVES
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
+from heliotrope.engine.listing import listed_tree
 from heliotrope.engine.registry import check
+from heliotrope.supply.dependency_check import dependencies, plan_dependencies
 from heliotrope.supply.interface import InventoryParameters
 from heliotrope.supply.inventory import take_inventory
 from heliotrope.supply.rules import LINK_LEAVES_TREE
 
-__all__ = ["inventory", "plan"]
+__all__ = ["dependencies", "inventory", "plan", "plan_dependencies"]
 
 _MAX_FINDINGS = 100
 """Links reported one by one; a folder that is a farm of links is told in one more finding."""
@@ -48,7 +50,8 @@ def plan(project: Project) -> Iterator[Planned]:
 def inventory(task: Task, context: RunContext) -> CheckResult:
     """List every file with its digest. What could not be taken in makes the outcome inconclusive."""
     parameters = InventoryParameters.model_validate(task.parameters)
-    predicate = take_inventory(Path(task.root), parameters.paths, progress=_throttled(context))
+    progress = _throttled(context)
+    predicate = take_inventory(Path(task.root), parameters.paths, lambda path: listed_tree(context, path, progress))
     subjects = {file.artifact.path: file.artifact.sha256 for file in predicate.files if file.role in {"model", "data"}}
     subjects["."] = predicate.tree_digest
     return CheckResult(

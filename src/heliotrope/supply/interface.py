@@ -2,7 +2,7 @@
 
 from heliotrope.core.records import Record
 
-__all__ = ["InventoryParameters"]
+__all__ = ["DependenciesParameters", "InventoryParameters"]
 
 
 class InventoryParameters(Record):
@@ -10,3 +10,14 @@ class InventoryParameters(Record):
 
     paths: tuple[str, ...] = (".",)
     """Files and folders, relative to the project folder."""
+
+
+class DependenciesParameters(Record):
+    """What was found of files about packages when the run was planned."""
+
+    files: tuple[str, ...]
+    """Relative to the project folder."""
+    python_code: bool
+    """Whether there is Python code."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """Path and reason of what could not be looked at."""

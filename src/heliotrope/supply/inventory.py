@@ -7,7 +7,7 @@ from pathlib import Path
 from heliotrope.core.predicates.inventory import FileRole, InventoryFile, InventoryPredicate, InventoryProblem
 from heliotrope.core.records import sha256_hex
 from heliotrope.core.subjects import Artifact
-from heliotrope.engine.files import TreeDigest, WalkLimits, digest_tree, valid_name
+from heliotrope.engine.files import TreeDigest, digest_tree, valid_name
 
 __all__ = ["role_of", "take_inventory"]
 
@@ -54,17 +54,15 @@ def role_of(name: str) -> FileRole:
 def take_inventory(
     root: Path,
     paths: Iterable[str],
-    *,
-    limits: WalkLimits | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    list_tree: Callable[[Path], TreeDigest] = digest_tree,
 ) -> InventoryPredicate:
-    """Walk and hash the paths below the root. InputError when one of them does not exist."""
+    """List the paths below the root. InputError when one of them does not exist."""
     parts: list[tuple[str, TreeDigest]] = []
     for path in paths:
         target = root / path
         folder = path if target.is_dir() else str(Path(path).parent)
         prefix = "" if folder == "." else f"{valid_name(folder)}/"
-        parts.append((prefix, digest_tree(target, limits=limits, progress=progress)))
+        parts.append((prefix, list_tree(target)))
     files = {
         f"{prefix}{item.file.relative}": Artifact(
             path=f"{prefix}{item.file.relative}", sha256=item.sha256, size=item.file.size

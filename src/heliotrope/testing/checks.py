@@ -8,7 +8,8 @@ from heliotrope.core.records import content_id
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.executors import run_inline, working_folder
+from heliotrope.engine.executors import run_inline
+from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.files import digest_inputs, digest_tree
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
 from heliotrope.engine.registry import find_check

@@ -312,3 +312,83 @@ def test_advice_to_improve_the_model_is_given_only_when_the_model_is_at_fault():
     weak = replace(facts.observed[1], measurement=measured("robust_accuracy", 0.1, 0.08, 0.12))
     rules = {rule.rule: rule for rule in judge(replace(facts, observed=(facts.observed[0], weak))).rules}
     assert "adversarially" in rules["robust-accuracy"].remediation
+
+
+def attacked_by(*attacks: tuple[str, str, float | None]) -> Facts:
+    """The good facts with other attacks in place of evasion.pgd: check, outcome, robust accuracy."""
+    facts = good_facts()
+    runs, observed = list(facts.runs[:3]), [facts.observed[0]]
+    for check, outcome, value in attacks:
+        one = run(check, MODEL, outcome, evidence="evasion" if value is not None else None, reason=f"{check} says so")
+        runs.append(one)
+        if value is not None:
+            observed.append(Observed(measured("robust_accuracy", value, value - 0.01, value + 0.01), one, one.evidence))
+    return replace(facts, runs=tuple(runs), observed=tuple(observed))
+
+
+def test_any_attack_of_the_family_satisfies_the_rules_on_evasion():
+    decision = judge(attacked_by(("evasion.search", "passed", 0.9)))
+    assert decision.verdict == "allow"
+    assert state_of(decision, "attack-sound") == "pass"
+
+
+def test_no_attack_at_all_names_the_family():
+    decision = judge(attacked_by())
+    assert state_of(decision, "robust-accuracy") == "unknown"
+    assert "evasion.*" in next(result.reason for result in decision.rules if result.rule == "robust-accuracy")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_attacks_the_worst_counts(order):
+    attacks = (("evasion.pgd", "passed", 0.9), ("evasion.search", "passed", 0.5))[::order]
+    decision = judge(attacked_by(*attacks))
+    assert state_of(decision, "robust-accuracy") == "fail"
+    assert "0.5000" in next(result.actual for result in decision.rules if result.rule == "robust-accuracy")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_attack_that_applies_comes_before_one_that_does_not(order):
+    attacks = (("evasion.pgd", "not_applicable", None), ("evasion.search", "passed", 0.9))[::order]
+    assert judge(attacked_by(*attacks)).verdict == "allow"
+    attacks = (("evasion.pgd", "not_applicable", None), ("evasion.search", "inconclusive", None))[::order]
+    decision = judge(attacked_by(*attacks))
+    assert state_of(decision, "attack-sound") == state_of(decision, "robust-accuracy") == "unknown"
+
+
+def test_where_no_attack_has_an_object_the_rules_do_not_apply():
+    decision = judge(attacked_by(("evasion.pgd", "not_applicable", None), ("evasion.search", "not_applicable", None)))
+    assert decision.verdict == "allow"
+    rules = {result.rule: result for result in decision.rules}
+    assert rules["attack-sound"].state == rules["robust-accuracy"].state == "not_applicable"
+    assert rules["robust-accuracy"].reason == "evasion.search says so"
+
+
+def a_regression(r2: float) -> Facts:
+    facts = good_facts()
+    clean = replace(facts.observed[0], measurement=measured("r2", r2, r2 - 0.01, r2 + 0.01))
+    return replace(facts, observed=(clean, facts.observed[1]))
+
+
+@pytest.mark.parametrize(("r2", "state"), [(0.8, "pass"), (0.5, "fail")])
+def test_a_regression_is_held_against_the_floor_of_its_own_metric(r2, state):
+    decision = judge(a_regression(r2), floors={**FLOORS, "r2": 0.7})
+    rule = next(result for result in decision.rules if result.rule == "clean-accuracy")
+    assert (rule.state, rule.metric, rule.lowest) == (state, "r2", 0.7)
+
+
+def test_a_regression_without_a_floor_names_the_key_of_its_own_metric():
+    rule = next(result for result in judge(a_regression(0.99)).rules if result.rule == "clean-accuracy")
+    assert (rule.state, rule.needs) == ("unknown", ("gates.floors.r2",))
+
+
+def test_what_a_smaller_suite_leaves_out_stands_in_the_way_only_of_rules_that_rest_on_it():
+    facts = good_facts()
+    left = run("quality.corruptions", MODEL, "skipped").model_copy(update={"code": "suite"})
+    decision = judge(replace(facts, runs=(*facts.runs, left)))
+    assert decision.verdict == "allow"
+    assert "1 run left" in next(result.reason for result in decision.rules if result.rule == "checks-concluded")
+    deselected = left.model_copy(update={"code": "deselected"})
+    assert judge(replace(facts, runs=(*facts.runs, deselected))).verdict == "needs-review"
+    attack = facts.runs[3].model_copy(update={"outcome": "skipped", "code": "suite", "evidence": ()})
+    decision = judge(replace(facts, runs=(*facts.runs[:3], attack), observed=facts.observed[:1]))
+    assert state_of(decision, "robust-accuracy") == "unknown"

@@ -1,13 +1,12 @@
 """What goes in comes out: appending, looking up, reading back."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.ledger.forgery import entry, fill, forging
+from tests.unit.ledger.forgery import entry, fill, forging, rows
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.events import event_source
@@ -41,17 +40,18 @@ class Weight(Record):
     kilograms: float
 
 
-def test_an_empty_ledger(path):
-    with open_ledger(path, create=True) as ledger:
+def test_an_empty_ledger(place):
+    with open_ledger(place, create=True) as ledger:
         assert ledger.head() == Head(0, GENESIS_HASH)
         assert list(ledger.events()) == []
         assert list(ledger.find()) == []
         assert ledger.append([]) == []
-        assert ledger.location == str(path)
+        assert ledger.location == str(place)
+        assert ledger.verify().head == ledger.head()
 
 
-def test_the_same_appends_under_the_same_clock_and_ids_differ_in_nothing_but_the_ledger_id(path):
-    with open_ledger(path, create=True, clock=FixedClock(), ids=CountingIds()) as ledger:
+def test_the_same_appends_under_the_same_clock_and_ids_differ_in_nothing_but_the_ledger_id(place):
+    with open_ledger(place, create=True, clock=FixedClock(), ids=CountingIds()) as ledger:
         first = ledger.append([Entry("note", {"b": 1}, (("subject", "x"), ("digest", "y"), ("subject", "x")))])
         second = ledger.append([Entry("evidence", Weight(kilograms=1.5)), Entry("note", {"b": 1})])
         events = list(ledger.events())
@@ -69,26 +69,24 @@ def test_the_same_appends_under_the_same_clock_and_ids_differ_in_nothing_but_the
     ]
 
 
-def test_equal_content_is_stored_once_and_recorded_each_time(path):
-    with open_ledger(path, create=True) as ledger:
+def test_equal_content_is_stored_once_and_recorded_each_time(place):
+    with open_ledger(place, create=True) as ledger:
         ledger.append([Entry("note", {"b": 1}), Entry("note", {"b": 1})])
         ledger.append([Entry("note", {"b": 1})])
         assert len(list(ledger.events())) == 3
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM contents").fetchone() == (1,)
-    connection.close()
+    assert rows(place, "SELECT count(*) FROM contents") == [(1,)]
 
 
-def test_content_reads_back_as_what_it_was(path):
+def test_content_reads_back_as_what_it_was(place):
     item = statement({"model": "a" * 64}, "urn:predicate", Weight(kilograms=0.25))
-    with open_ledger(path, create=True) as ledger:
+    with open_ledger(place, create=True) as ledger:
         (appended,) = ledger.append([Entry("evidence", item)])
         assert Statement.model_validate_json(ledger.content(appended.content_id)) == item
 
 
-def test_looking_up_by_kind_and_keys_newest_first(path):
-    fill(path, 12)
-    with open_ledger(path) as ledger:
+def test_looking_up_by_kind_and_keys_newest_first(place):
+    fill(place, 12)
+    with open_ledger(place) as ledger:
         ledger.append([entry(13, "run")])
         assert [event.sequence for event in ledger.find("note", subject="urn:1")] == [10, 7, 4, 1]
         assert [event.sequence for event in ledger.find(subject="urn:1")] == [13, 10, 7, 4, 1]
@@ -99,8 +97,8 @@ def test_looking_up_by_kind_and_keys_newest_first(path):
         assert ledger.latest("decision", "subject", "urn:1") is None
 
 
-def test_long_reads_go_page_by_page_while_others_append(path):
-    with open_ledger(path, create=True) as ledger:
+def test_long_reads_go_page_by_page_while_others_append(place):
+    with open_ledger(place, create=True) as ledger:
         ledger.append([Entry("note", {"n": n}, (("project", "p"),)) for n in range(1203)])
         seen = []
         for event in ledger.events():
@@ -117,23 +115,23 @@ def test_long_reads_go_page_by_page_while_others_append(path):
     [{"x": float("nan")}, {"x": 2**53}, {"x": "\ud800"}, {1: 2}, {"x": object()}],
     ids=["nan", "integer", "surrogate", "number as name", "object"],
 )
-def test_what_cannot_be_written_is_refused_and_nothing_of_its_batch_is_kept(path, content):
-    with open_ledger(path, create=True) as ledger:
+def test_what_cannot_be_written_is_refused_and_nothing_of_its_batch_is_kept(place, content):
+    with open_ledger(place, create=True) as ledger:
         with pytest.raises(LedgerError, match="canonical JSON") as caught:
             ledger.append([Entry("note", {"fine": 1}), Entry("note", content)])
         assert caught.value.hint
         assert ledger.head().sequence == 0
 
 
-def test_content_nested_without_end_is_refused(path):
+def test_content_nested_without_end_is_refused(place):
     content = {}
     content["self"] = content
-    with open_ledger(path, create=True) as ledger, pytest.raises(LedgerError, match="canonical JSON"):
+    with open_ledger(place, create=True) as ledger, pytest.raises(LedgerError, match="canonical JSON"):
         ledger.append([Entry("note", content)])
 
 
-def test_limits_are_named(path):
-    with open_ledger(path, create=True) as ledger:
+def test_limits_are_named(place):
+    with open_ledger(place, create=True) as ledger:
         with pytest.raises(LedgerError, match=str(MAX_CONTENT_BYTES)):
             ledger.append([Entry("note", {"x": "y" * MAX_CONTENT_BYTES})])
         with pytest.raises(LedgerError, match=str(MAX_KEYS)):
@@ -143,45 +141,45 @@ def test_limits_are_named(path):
 @pytest.mark.parametrize(
     "key", [("", "x"), ("Subject", "x"), ("a b", "x"), ("subject", ""), ("subject", "a\0b"), ("subject", "\udcff")]
 )
-def test_what_cannot_be_a_key_is_refused(path, key):
-    with open_ledger(path, create=True) as ledger:
+def test_what_cannot_be_a_key_is_refused(place, key):
+    with open_ledger(place, create=True) as ledger:
         with pytest.raises(LedgerError, match="look-up key"):
             ledger.append([Entry("note", {}, (key,))])
         with pytest.raises(LedgerError, match="look-up key"):
             list(ledger.find(**{key[0]: key[1]}))
 
 
-def test_a_long_key_is_found_by_its_whole_value(path):
+def test_a_long_key_is_found_by_its_whole_value(place):
     value = "é" * 5000
-    with open_ledger(path, create=True) as ledger:
+    with open_ledger(place, create=True) as ledger:
         ledger.append([Entry("note", {}, (("subject", value),))])
         assert ledger.latest("note", "subject", value).sequence == 1
         assert ledger.latest("note", "subject", value + "x") is None
         assert ledger.verify().records == 1
 
 
-def test_all_or_nothing_when_the_id_source_repeats_itself(path):
+def test_all_or_nothing_when_the_id_source_repeats_itself(place):
     class Same:
         def new(self):
             return "01J00000000000000000000000"
 
-    with open_ledger(path, create=True, ids=Same()) as ledger:
+    with open_ledger(place, create=True, ids=Same()) as ledger:
         ledger.append([entry(1)])
         with pytest.raises(LedgerError):
             ledger.append([entry(2)])
         assert ledger.verify().records == 1
 
 
-def test_missing_content_is_told_from_changed_content(path):
-    fill(path)
-    with open_ledger(path) as ledger:
+def test_missing_content_is_told_from_changed_content(place):
+    fill(place)
+    with open_ledger(place) as ledger:
         for unknown in ("0" * 64, "../etc", "\udcff"):
             with pytest.raises(LedgerError, match="no content"):
                 ledger.content(unknown)
         wanted = next(ledger.events()).content_id
-    with forging(path) as connection:
+    with forging(place) as connection:
         connection.execute("UPDATE contents SET body = x'00' WHERE content_id = ?", (wanted,))
-    with open_ledger(path) as ledger, pytest.raises(LedgerTampered, match="changed"):
+    with open_ledger(place) as ledger, pytest.raises(LedgerTampered, match="changed"):
         ledger.content(wanted)
 
 
@@ -193,23 +191,23 @@ def test_missing_content_is_told_from_changed_content(path):
         "UPDATE event_keys SET value = 'urn:1' WHERE sequence = 5 AND name = 'subject'",
     ],
 )
-def test_reading_a_forged_record_raises_without_verification(path, statement):
-    fill(path)
-    with forging(path) as connection:
+def test_reading_a_forged_record_raises_without_verification(place, statement):
+    fill(place)
+    with forging(place) as connection:
         connection.execute(statement)
-    with open_ledger(path) as ledger, pytest.raises(LedgerTampered):
+    with open_ledger(place) as ledger, pytest.raises(LedgerTampered):
         list(ledger.find(subject="urn:1"))
 
 
-def test_an_event_with_a_right_hash_but_no_right_shape(path):
+def test_an_event_with_a_right_hash_but_no_right_shape(place):
     from heliotrope.ledger._chain import link
 
-    fill(path)
-    with forging(path) as connection:
+    fill(place)
+    with forging(place) as connection:
         body = b'{"data":{"sequence":4,"previous":"' + b"0" * 64 + b'"}}'
         connection.execute("UPDATE events SET body = ?, hash = ? WHERE sequence = 4", (body, link("0" * 64, body)))
         connection.execute("UPDATE events SET hash = 'x' WHERE sequence = 10")
-    with open_ledger(path) as ledger:
+    with open_ledger(place) as ledger:
         with pytest.raises(LedgerTampered, match="no event"):
             list(ledger.events())
         with pytest.raises(LedgerTampered):
@@ -226,8 +224,8 @@ def test_text_that_is_no_text_is_refused_by_readers(path):
         ledger.head()
 
 
-def test_threads_may_share_a_ledger(path):
-    with open_ledger(path, create=True) as ledger, ThreadPoolExecutor(4) as pool:
+def test_threads_may_share_a_ledger(place):
+    with open_ledger(place, create=True) as ledger, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: ledger.append([entry(n)]), range(40)))
         assert ledger.verify().records == 40
 
@@ -259,8 +257,8 @@ BATCHES = st.lists(
 
 @settings(max_examples=25)
 @given(batches=BATCHES)
-def test_any_sequence_of_appends(tmp_path, batches):
-    path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
+def test_any_sequence_of_appends(new_place, batches):
+    path = new_place()
     written = []
     for batch in batches:
         with open_ledger(path, create=True) as ledger:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliotrope.core.errors import ExitCode, UsageError
+from heliotrope.core.errors import UsageError
 from heliotrope.ledger import Head, ledger_path, open_ledger
 
 
@@ -35,14 +35,6 @@ def test_locations_that_name_no_file(location):
         open_ledger(location)
     assert caught.value.hint
     assert "secret" not in caught.value.diagnostics()
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_postgresql_is_refused_without_showing_the_password(scheme):
-    with pytest.raises(UsageError, match="PostgreSQL") as caught:
-        open_ledger(f"{scheme}://user:secret@host/db")
-    assert "secret" not in caught.value.diagnostics()
-    assert caught.value.exit_code is ExitCode.USAGE
 
 
 def test_odd_names_of_files_work(tmp_path):

@@ -71,7 +71,7 @@ def test_one_that_moved_with_its_project(tmp_path):
 def test_a_copy_beside_the_original(path, tmp_path):
     fill(path)
     shutil.copy(path, tmp_path / "copy.db")
-    refused(tmp_path / "copy.db", "copy of .* still there")
+    refused(tmp_path / "copy.db", "copy of .*ledger.db")
     require_own(path)
 
 

@@ -95,7 +95,14 @@ def test_a_truncated_file(path, share):
 
 
 @pytest.mark.parametrize(
-    ("version", "match"), [("2", "format 2.*reads 1"), ("99999", "format 99999"), ("x", "no ledger"), ("", "no ledger")]
+    ("version", "match"),
+    [
+        ("3", "format 3.*reads 1 to 2"),
+        ("0", "format 0"),
+        ("99999", "format 99999"),
+        ("x", "no ledger"),
+        ("", "no ledger"),
+    ],
 )
 def test_another_version(path, version, match):
     fill(path)

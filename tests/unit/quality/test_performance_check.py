@@ -122,3 +122,81 @@ def test_few_samples_of_a_class_say_too_little(measure):
 def test_labels_beyond_the_outputs_are_an_input_error(measure):
     with pytest.raises(InputError, match="the model has 4 outputs"):
         measure(np.array([0, 1, 7]), wrong=[2])
+
+
+def regression(answers, predicted, tmp_path, **fields):
+    """The check on a table whose only column is the prediction."""
+    import pandas as pd
+    from tests.opened import Data, Model, columns_of, run_check, subject
+
+    frame = pd.DataFrame({"x": np.asarray(predicted, dtype=float)})
+    model = Model(lambda table: table["x"], (), output="values")
+    opened = subject(model, Data(frame, np.asarray(answers, dtype=float), columns_of(frame)), **fields)
+    return run_check("quality.performance", opened, tmp_path)
+
+
+def test_a_regression_has_error_and_r2_with_intervals(tmp_path):
+    from sklearn.metrics import mean_absolute_error, r2_score
+
+    rng = np.random.default_rng(0)
+    answers = rng.normal(1e6, 50.0, 2000)  # far from zero: digits must not be lost
+    predicted = answers + rng.normal(0, 10.0, 2000)
+    result, predicate, context = regression(answers, predicted, tmp_path)
+    assert result.outcome.state == "passed"
+    r2, error = result.measurements
+    assert (r2.metric, error.metric) == ("r2", "mean_absolute_error")
+    assert r2.value == pytest.approx(r2_score(answers, predicted), abs=1e-9)
+    assert error.value == pytest.approx(mean_absolute_error(answers, predicted))
+    assert (r2.direction, error.direction) == ("higher", "lower")
+    assert error.interval.method == "student-t"
+    assert r2.interval.low < r2.value < r2.interval.high <= 1
+    assert predicate["regression"]["target_deviation"] == pytest.approx(answers.std())
+    assert predicate["accuracy"] is None
+    assert context.said[-1][:2] == (2000, 2000)
+
+
+def test_the_intervals_of_a_regression_hold_what_they_promise(tmp_path):
+    from heliotrope.subjects.statistics import ErrorMoments
+
+    rng = np.random.default_rng(1)
+    true_r2, true_error = 1 - 1 / 5, np.sqrt(2 / np.pi)  # target 2 N + N, known up to the last N
+    covered = np.zeros(2)
+    for _ in range(400):
+        known = 2 * rng.normal(size=300)
+        moments = ErrorMoments()
+        for part in (slice(0, 100), slice(100, 300)):
+            moments.add((known + rng.normal(size=300))[part], known[part])
+        r2, error = moments.r2_interval(), moments.mean_absolute_error_interval()
+        covered += [r2.low <= true_r2 <= r2.high, error.low <= true_error <= error.high]
+    assert covered.min() >= 0.92 * 400
+
+
+def test_a_regression_whose_target_does_not_vary_has_no_r2(tmp_path):
+    result, predicate, _ = regression([3.0] * 20, [4.0] * 20, tmp_path)
+    r2, error = result.measurements
+    assert r2.value is None
+    assert "one value" in r2.undefined_reason
+    assert error.value == 1.0
+    assert predicate["regression"]["r2"] is None
+
+
+def test_a_single_sample_has_no_interval(tmp_path):
+    result, _, _ = regression([3.0], [4.0], tmp_path)
+    assert [item.interval for item in result.measurements] == [None, None]
+
+
+def test_text_is_classified_like_any_table(tmp_path):
+    import pandas as pd
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from tests.opened import Data, Model, columns_of, run_check, subject
+
+    frame = pd.DataFrame({"text": ["a fine film", "a dull film", "fine music", "dull music"] * 20})
+    labels = np.array([1, 0, 1, 0] * 20)
+    fitted = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(frame["text"], labels)
+    model = Model(lambda table: fitted.predict_proba(table["text"]), ("dull", "fine"))
+    opened = subject(model, Data(frame, labels, columns_of(frame)), task="text-classification")
+    result, predicate, _ = run_check("quality.performance", opened, tmp_path)
+    assert result.measurements[0].value == 1.0
+    assert [entry["n"] for entry in predicate["classes"]] == [40, 40]

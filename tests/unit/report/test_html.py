@@ -150,7 +150,7 @@ def test_evidence_that_only_claims_a_type_is_shown_generically():
 def test_an_endless_predicate_is_cut_and_says_so():
     large = factories.entry({"a": factories.digest("a")}, "urn:x", {"text": "x" * (3 * _MAX_PREDICATE)})
     shown = page(DENIED.model_copy(update={"evidence": (large,)}))
-    assert "characters in all; report.json has the whole predicate" in shown
+    assert "cut here after 100,000 characters; report.json has the whole predicate" in shown
     assert len(shown) < 2 * _MAX_PREDICATE
 
 

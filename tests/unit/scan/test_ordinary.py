@@ -174,18 +174,25 @@ def test_pickled_tensors(protocol: int, tmp_path: Path) -> None:
 
 def models() -> dict[str, Any]:
     pytest.importorskip("sklearn")
-    from sklearn.compose import ColumnTransformer
+    from sklearn.compose import ColumnTransformer, make_column_selector
     from sklearn.ensemble import (
         GradientBoostingClassifier,
         HistGradientBoostingClassifier,
         IsolationForest,
         RandomForestClassifier,
     )
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, SGDClassifier
     from sklearn.model_selection import GridSearchCV
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        MinMaxScaler,
+        OneHotEncoder,
+        SplineTransformer,
+        StandardScaler,
+    )
     from sklearn.svm import SVC
 
     return {
@@ -198,23 +205,86 @@ def models() -> dict[str, Any]:
         "neighbours": KNeighborsClassifier(algorithm="ball_tree"),
         "vectors": SVC(),
         "descent": SGDClassifier(),
-        "columns": ColumnTransformer([("a", MinMaxScaler(), [0])]),
+        "columns": make_pipeline(
+            ColumnTransformer(
+                [
+                    (
+                        "numbers",
+                        make_pipeline(SimpleImputer(), MinMaxScaler()),
+                        make_column_selector(dtype_include="number"),
+                    ),
+                    ("rest", OneHotEncoder(handle_unknown="ignore"), ["kind"]),
+                ]
+            ),
+            LogisticRegression(max_iter=500),
+        ),
+        "splines": SplineTransformer(),
         "function": FunctionTransformer(numpy.log1p),
     }
 
 
 def test_scikit_learn_models(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    pandas = pytest.importorskip("pandas")
     from sklearn.datasets import make_classification
 
-    samples, labels = make_classification(120, random_state=0)
+    samples, labels = make_classification(120, n_features=6, random_state=0)
+    table = pandas.DataFrame(samples, columns=list("abcdef")).assign(kind=["x", "y", "z"] * 40)
     for name, model in models().items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.fit(samples, labels)
+            model.fit(table if name == "columns" else samples, labels)
         for protocol in (2, 4, 5):
             path = tmp_path / f"{name}.{protocol}.pkl"
             path.write_bytes(pickle.dumps(model, protocol))
             assert_ordinary(path)
+        for compress in (0, 3, ("xz", 1)):
+            joblib.dump(model, tmp_path / f"{name}.joblib", compress=compress)
+            assert_ordinary(tmp_path / f"{name}.joblib")
+
+
+def boosted(kind: str) -> Any:
+    pytest.importorskip(kind)
+    if kind == "xgboost":
+        from xgboost import XGBClassifier
+
+        return XGBClassifier(n_estimators=2, n_jobs=1)
+    if kind == "lightgbm":
+        from lightgbm import LGBMClassifier
+
+        return LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1)
+    from catboost import CatBoostClassifier
+
+    return CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False, thread_count=1)
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "catboost"])
+def test_pickled_boosted_trees(kind: str, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    model = boosted(kind)
+    samples = numpy.random.default_rng(0).normal(size=(60, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(samples, (samples[:, 0] > 0).astype(int))
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    joblib.dump(model, tmp_path / "model.joblib")
+    for name in ("model.pkl", "model.joblib"):
+        assert_ordinary(tmp_path / name)
+
+
+def test_tables_of_numbers(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    values = {
+        "series": pandas.Series([1.5, None], dtype="Float64"),
+        "times": pandas.Series(pandas.date_range("2020", periods=3, tz="UTC")),
+        "bins": pandas.cut(pandas.Series([1.0, 2.0, 3.0]), 2),
+        "whole": pandas.Series(pandas.array([1, None], dtype="Int64")),
+        "months": pandas.Series(pandas.period_range("2020", periods=3, freq="M")),
+    }
+    for protocol in (2, 5):
+        path = tmp_path / "values.pkl"
+        path.write_bytes(pickle.dumps(values, protocol))
+        assert_ordinary(path)
 
 
 def test_partial_functions_of_numpy_are_not_malicious(tmp_path: Path) -> None:

@@ -362,3 +362,6 @@ class _Notes:
 
     def incomplete(self, reason: str, **_: object) -> None:
         self.noted.append(reason)
+
+    def imported(self, name: str) -> None:
+        """What plain values import is allowed."""

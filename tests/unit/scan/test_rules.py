@@ -35,6 +35,20 @@ def pickled(body: bytes, protocol: int = 2) -> bytes:
     return bytes([0x80, protocol]) + body + b"."
 
 
+def joblib_array(order: bytes, data: bytes) -> bytes:
+    """A wrapper as joblib wrote it before it padded, and the bytes behind it."""
+    dtype = glob("numpy", "dtype") + text("f8") + b"\x89\x88\x87R"
+    parts = {
+        "subclass": glob("numpy", "ndarray"),
+        "shape": b"K\x02\x85",
+        "order": order,
+        "dtype": dtype,
+        "allow_mmap": b"\x88",
+    }
+    state = b"".join(text(key) + value for key, value in parts.items())
+    return glob("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81}(" + state + b"ub" + data
+
+
 def renamed_locally(archive: bytes, name: bytes, other: bytes) -> bytes:
     """The same archive, a member's local header carrying another name of the same length."""
     assert len(name) == len(other)
@@ -110,6 +124,11 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
     "pickle-hidden-stream": ("m.pkl", PLAIN + bytes(64) + pickled(SYSTEM), PLAIN + pickled(SYSTEM)),
     "pickle-trailing-data": ("m.pkl", PLAIN + b"\0\0\0", PLAIN + PLAIN),
     "scan-limit": ("m.pkl", pickled(b"N0" * 20), PLAIN),
+    "joblib-odd-array": (
+        "m.joblib",
+        pickled(joblib_array(text("A"), bytes(16))),
+        pickled(joblib_array(text("C"), bytes(16))),
+    ),
     "file-polyglot": ("m.pkl", PLAIN + zipped({"a.txt": b"x"}), PLAIN),
     "file-extension-mismatch": ("m.npy", PLAIN, npy(F32, bytes(8))),
     "zip-disagreement": (

@@ -212,9 +212,9 @@ def test_unusable_labels_are_refused(tmp_path, labels, match):
 def test_labels_beyond_the_models_outputs_are_refused(tmp_path):
     save_npz(tmp_path, float_images())
     data = load_images(NPZ, root=tmp_path, declared=GREY)
-    require_classes(data, 3)
+    require_classes(data.labels, 3)
     with pytest.raises(InputError, match=r"row 2 has the label 2, but the model has 2 outputs"):
-        require_classes(data, 2)
+        require_classes(data.labels, 2)
 
 
 def test_objects_are_never_unpickled(tmp_path):

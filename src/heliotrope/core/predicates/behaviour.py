@@ -15,11 +15,13 @@ __all__ = [
     "ClassPerformance",
     "CurvePoint",
     "EvasionPredicate",
+    "FeatureChange",
     "HealthIndicator",
     "HealthState",
     "HealthVerdict",
     "Norm",
     "PerformancePredicate",
+    "RegressionPerformance",
     "RestartResult",
     "ThreatModel",
 ]
@@ -41,14 +43,30 @@ class ClassPerformance(Record):
     correct: int
 
 
+class RegressionPerformance(Record):
+    """How near the answers of a regression come to the right ones."""
+
+    mean_absolute_error: float
+    """In the units of the target."""
+    mean_absolute_error_interval: Interval | None
+    """Null for fewer than two samples."""
+    r2: float | None
+    """1 less the share of the target's variance that is left; null where the target does not vary."""
+    r2_interval: Interval | None
+    target_mean: float
+    target_deviation: float
+    """Standard deviation of the right answers: the scale on which the error should be read."""
+
+
 class PerformancePredicate(Record):
-    """Accuracy on unperturbed data."""
+    """Quality on unperturbed data: accuracy of a classifier, or error of a regression."""
 
     n: int
-    correct: int
-    accuracy: float
-    interval: Interval
-    classes: tuple[ClassPerformance, ...]
+    correct: int | None = None
+    accuracy: float | None = None
+    interval: Interval | None = None
+    classes: tuple[ClassPerformance, ...] = ()
+    regression: RegressionPerformance | None = None
     data: dict[str, Sha256]
     """Digests of the data files."""
 
@@ -56,7 +74,8 @@ class PerformancePredicate(Record):
 class ThreatModel(Record):
     """What the attacker may do: change each input by at most eps in the norm, staying in the declared range.
 
-    eps is in the units of the declared input range.
+    eps is in the units of the declared input range. Of a table: numbers by at most eps spreads of their column, each
+    within the column's own range, and categories and booleans as many as changed_categories says.
     """
 
     norm: Norm
@@ -64,8 +83,18 @@ class ThreatModel(Record):
     steps: int = Field(ge=1)
     restarts: int = Field(ge=1)
     step_size: float = Field(gt=0)
-    input_low: float
-    input_high: float
+    input_low: float | None = None
+    """Null for tables."""
+    input_high: float | None = None
+    changed_categories: int | None = Field(default=None, ge=0)
+    """Of tables: how many categories and booleans of one row may change; null for other inputs."""
+
+    @property
+    def box(self) -> tuple[float, float]:
+        """The declared range of images and plain arrays."""
+        if self.input_low is None or self.input_high is None:
+            raise ValueError("the threat has no range of inputs: it is one on tables")
+        return self.input_low, self.input_high
 
 
 class CurvePoint(Record):
@@ -96,6 +125,17 @@ class RestartResult(Record):
     broken: int
 
 
+class FeatureChange(Record):
+    """One changed feature of an adversarial row."""
+
+    feature: str
+    before: str | float | bool
+    after: str | float | bool
+    unit: str | None = None
+    cost: float
+    """Numbers: how far it moved, in spreads of its column. Categories and booleans: 1 each."""
+
+
 class AdversarialExample(Record):
     """A failure worth looking at. Pictures are PNG blobs; the difference is amplified and centred on grey."""
 
@@ -108,18 +148,21 @@ class AdversarialExample(Record):
     clean_confidence: float
     adversarial_confidence: float
     linf: float
+    """Of tables linf and l2 are in spreads and count numbers alone."""
     l2: float
     original: Blob | None
     perturbed: Blob | None
     difference: Blob | None
     difference_gain: float = 10.0
+    changes: tuple[FeatureChange, ...] | None = None
+    """Of tables: what was changed, the dearest first."""
 
 
 class EvasionPredicate(Record):
-    """Accuracy under a gradient attack, with all that is needed to judge the number."""
+    """Accuracy under an attack, with all that is needed to judge the number."""
 
     attack: str
-    """As in pgd."""
+    """As in pgd or search."""
     threat: ThreatModel
     n: int
     clean_correct: int
@@ -140,5 +183,6 @@ class EvasionPredicate(Record):
     gradient_passes: int
     examples: tuple[AdversarialExample, ...]
     samples: Blob | None
-    """Compressed npz with the broken inputs: index, label, original and perturbed."""
+    """The broken inputs. Compressed npz: index, label, original and perturbed. Of tables parquet: index, label, and each
+    feature twice, as original.NAME and perturbed.NAME."""
     data: dict[str, Sha256]

@@ -1,13 +1,10 @@
 """Formats that are recognised but not inspected: their verdict is unsupported, which is no pass."""
 
-import bz2
-import lzma
-import zlib
-
 from heliotrope.scan.interface import Recognised, Source
 from heliotrope.scan.pickles.opcodes import STARTS
+from heliotrope.scan.unpacking import PACKINGS, packing_of, unpacked_head
 
-__all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "is_tar", "recognise"]
+__all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "is_tar", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", "gguf"),
@@ -19,19 +16,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ET12", "executorch"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
+    (0, b"ZF0x", "joblib-zfile"),
 )
-_PACKED: tuple[tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x5d\0\0", "lzma"),
-    (b"\x28\xb5\x2f\xfd", "zstandard"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"x\x01", "zlib"),
-    (b"x\x5e", "zlib"),
-    (b"x\x9c", "zlib"),
-    (b"x\xda", "zlib"),
-)
+_PACKED_UNREAD: tuple[tuple[bytes, str], ...] = ((b"\x28\xb5\x2f\xfd", "zstandard"), (b"\x04\x22\x4d\x18", "lz4"))
+"""Ways of packing that the standard library cannot undo."""
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
     (".onnx", "onnx"),
@@ -54,7 +42,8 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
     (".pdiparams", "paddle"),
     (".pdmodel", "paddle"),
 )
-_PICKLES = frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "zip"})
+_PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
+_PICKLES = frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "zip"}) | _PACKED_PICKLES
 EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".pkl": _PICKLES,
     ".pickle": _PICKLES,
@@ -106,13 +95,23 @@ def recognise(source: Source, name: str) -> Recognised | None:
     if is_tar(source):
         return Recognised("tar", supported=False)
     lower = name.lower()
-    for magic, label in _PACKED:
-        if head.startswith(magic):
-            inside = _peek(label, source.read(0, _PEEK))
-            if inside is not None:
-                model = _holds_model(inside) or any(extension in lower for extension in MODEL_EXTENSIONS)
-                return Recognised(label, supported=False, model=model)
+    packed = _packed(source, head, lower)
+    if packed is not None:
+        return packed
     return next((Recognised(label, supported=False) for end, label in _BY_NAME if lower.endswith(end)), None)
+
+
+def _packed(source: Source, head: bytes, name: str) -> Recognised | None:
+    """Packed bytes that no analyser takes: not known to hold a model, or packed in a way that cannot be undone."""
+    named = any(extension in name for extension in MODEL_EXTENSIONS)
+    for magic, label in _PACKED_UNREAD:
+        if head.startswith(magic):
+            return Recognised(label, supported=False, model=named)
+    packing = packing_of(head)
+    inside = None if packing is None else unpacked_head(packing, source.read(0, _PEEK), 512)
+    if packing is None or (inside is None and packing in ("zlib", "lzma")):
+        return None  # two bytes prove little: it only looks like it
+    return Recognised(packing, supported=False, model=named or (inside is not None and holds_model(inside)))
 
 
 def is_tar(source: Source) -> bool:
@@ -124,21 +123,7 @@ def is_tar(source: Source) -> bool:
     return int(field, 8) == sum(block[:148]) + 8 * 32 + sum(block[156:])
 
 
-def _peek(label: str, head: bytes) -> bytes | None:
-    """The first bytes inside, empty when they cannot be had; None when it is not compressed at all."""
-    try:
-        if label in ("gzip", "zlib"):
-            return zlib.decompressobj(31 if label == "gzip" else 15).decompress(head, 512)
-        if label == "bzip2":
-            return bz2.BZ2Decompressor().decompress(head, 512)
-        if label in ("xz", "lzma"):
-            return lzma.LZMADecompressor(memlimit=64 * 2**20).decompress(head, 512)
-    except (zlib.error, OSError, lzma.LZMAError, EOFError):
-        return None if label in ("zlib", "lzma") else b""
-    return b""
-
-
-def _holds_model(inside: bytes) -> bool:
+def holds_model(inside: bytes) -> bool:
     """Whether unpacked bytes may be a model: a pickle by its header, an archive, or another known magic."""
     magics = tuple(magic for offset, magic, _ in _MAGIC if offset == 0)
     if inside.startswith((*magics, b"PK\x03\x04", b"\x93NUMPY")) or inside[257:262] == b"ustar":

@@ -118,6 +118,10 @@ def _inline_array(judge: _Judge, _machine: State, _items: list[int]) -> str:
     return ""
 
 
+def _dtype(_judge: _Judge, _machine: State, _items: list[int]) -> str:
+    return ""  # any call; the shape says that the judge follows what it returns
+
+
 _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "constants": _constants,
     "known-globals": _known_globals,
@@ -128,4 +132,5 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "codec": _codec,
     "nested-torch": _nested_torch,
     "inline-array": _inline_array,
+    "dtype": _dtype,
 }

@@ -37,7 +37,8 @@ class Handlers(State):
 
     def op_frame(self, index: int) -> int:
         size = int.from_bytes(self._buffer[index + 1 : index + 9], "little")
-        if self._at(index) + 9 + size > self._source.size and not self._lenient:
+        self.frame_end = self._at(index) + 9 + size
+        if self.frame_end > self._source.size and not self._lenient:
             self._observer.defect("a frame is longer than the file", self._at(index))
         return index + 9
 
@@ -197,8 +198,9 @@ class Handlers(State):
 
     def op_build(self, index: int) -> int:
         state, target = self._stack.pop(), self._stack.pop()
+        self._resume = -1
         self._stack.append(self._observer.built(self, target, state, offset=self._at(index)))
-        return index + 1
+        return index + 1 if self._resume < 0 else self._resume - self._base
 
     def op_persid(self, index: int) -> int:
         _, after = self._line(index + 1)

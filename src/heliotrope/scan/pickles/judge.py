@@ -1,6 +1,7 @@
 """Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
@@ -8,6 +9,8 @@ from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import CONDITIONS, misuse
+from heliotrope.scan.pickles.arrays import follow_array
+from heliotrope.scan.pickles.replay import Dtype, Name, Unclear, described_dtype, dtype_with_state, replay
 from heliotrope.scan.pickles.state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
@@ -31,6 +34,12 @@ class Use:
     calls: int = 0
     acted: bool = False
     """It was called, or its use has been noted in another way."""
+    begun: int = 0
+    """Where the opcodes go on behind the object that was made of it last."""
+    as_subclass: int = 0
+    """How often it was the class of an array."""
+    dtype: Dtype | None = None
+    """Of one call of numpy.dtype, what it returned."""
 
     @property
     def full_name(self) -> str:
@@ -49,9 +58,12 @@ class _Pending:
 class Judge:
     """The observer of one stream."""
 
-    def __init__(self, policy: Policy, limits: ScanLimits) -> None:
+    def __init__(self, policy: Policy, limits: ScanLimits, *, in_array: bool = False) -> None:
         self._policy = policy
         self._limits = limits
+        self._in_array = in_array
+        self._inner: list[tuple[Judge, bool]] = []
+        """Judges of the pickles inside arrays, and whether only what is dangerous counts."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._uses: list[Use] = []
         self._pending: dict[tuple[str, str], _Pending] = {}
@@ -152,10 +164,26 @@ class Judge:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
         if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
+            self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
+        target.begun = offset + 1
+        if entry.shape == "dtype":
+            number = self._dtype(machine, number, items)
         if entry.shape == "getattr":
             return op.UNRESOLVED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def _dtype(self, machine: State, number: int, items: list[int] | None) -> int:
+        """The number of this one call; that of the function itself when there are too many, or it is an unusual one."""
+        called = self._uses[number]
+        if not items or len(self._uses) >= self._limits.max_globals:
+            return number
+        try:
+            dtype = described_dtype(machine.text(items[0]))
+        except Unclear:
+            return number
+        self._uses.append(Use(called.module, called.name, called.entry, acted=True, begun=called.begun, dtype=dtype))
+        return len(self._uses) - 1
 
     def _check_items(self, items: list[int] | None, offset: int, target: Use) -> None:
         for item in items or ():
@@ -168,12 +196,67 @@ class Judge:
 
     def built(self, machine: State, target: int, state: int, *, offset: int) -> int:
         items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else [state]
+        use = self._uses[target >> op.KIND_BITS] if target & op.KIND_MASK in _OBJECTS else None
+        if use is not None and use.entry.shape == "inline-array":
+            return self._array(machine, use, target, offset)
+        if use is not None and use.dtype is not None:
+            self._complete_dtype(machine, use, target, offset)
         self._changed(target, "build", "sets the state of", offset, items)
         if target & op.KIND_MASK == op.USED:
             name = self._uses[target >> op.KIND_BITS].full_name
             message = f"sets the state of {name} again, which runs what was set before"
             self._note("pickle-unknown-state", message, offset, key=f"{name} again")
         return self.recalled(target)
+
+    def _complete_dtype(self, machine: State, use: Use, target: int, offset: int) -> None:
+        assert use.dtype is not None
+        dtype, use.dtype = use.dtype, None
+        if target & op.KIND_MASK != op.USED:
+            with suppress(Unclear):
+                use.dtype = dtype_with_state(dtype, replay(machine, use.begun, offset, self.lookup))
+
+    def _array(self, machine: State, use: Use, target: int, offset: int) -> int:
+        """A joblib array: its bytes come next, and the stream goes on behind them."""
+        begun = 0 if self._in_array or target & op.KIND_MASK == op.USED else use.begun
+        try:
+            machine.resume_at(follow_array(self, machine, begun, offset))
+        except Unclear as error:
+            self._note("joblib-odd-array", f"an array is not written as joblib writes it: {error}", offset)
+            raise BrokenStreamError("what follows an array inside the stream cannot be followed") from None
+        return target >> op.KIND_BITS << op.KIND_BITS | op.USED
+
+    # what the search for arrays asks
+
+    def lookup(self, tag: int) -> Name | Dtype | None:
+        """What a recalled tag stands for."""
+        kind = tag & op.KIND_MASK
+        if kind == op.GLOBAL:
+            use = self._uses[tag >> op.KIND_BITS]
+            return Name(use.module, use.name)
+        return self._uses[tag >> op.KIND_BITS].dtype if kind in _OBJECTS else None
+
+    def subclass(self, name: Name) -> None:
+        """An array's class. numpy.memmap may stand there, where nothing calls it."""
+        number = self._numbers.get((name.module, name.name))
+        if number is not None:
+            self._uses[number].as_subclass += 1
+
+    def apart(self) -> "Judge":
+        """A judge for a pickle that lies inside this one."""
+        return Judge(self._policy, self._limits, in_array=True)
+
+    def inside(self, judge: "Judge") -> None:
+        """Take over what the pickle inside an array does."""
+        self._inner.append((judge, False))
+        self.nested.extend(judge.nested)
+        self.plausible_imports += judge.plausible_imports
+        self.calls += judge.calls
+        self.dangerous |= judge.dangerous
+
+    def besides(self, judge: "Judge") -> None:
+        """Take over what another reader would run, as far as it is dangerous."""
+        self._inner.append((judge, True))
+        self.dangerous = True
 
     def filled(self, target: int, *, use: str, offset: int) -> None:
         if use == "append" and target & op.KIND_MASK == op.USED:
@@ -201,15 +284,15 @@ class Judge:
         elif kind in _OBJECTS:
             changed = self._uses[target >> op.KIND_BITS]
             self._check_items(items, offset, changed)
-            if changed.entry.shape == "inline-array":
-                raise BrokenStreamError("an array lies inside the stream (joblib), and what follows it is not followed")
             if changed.entry.kind == "allowed" and use not in changed.entry.uses:
                 self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed)
 
     @property
     def refers_to_danger(self) -> bool:
         """Whether anything imported could harm the machine, used or not."""
-        return any(use.entry.kind in _DANGEROUS_KINDS for use in self._uses)
+        return any(use.entry.kind in _DANGEROUS_KINDS and use.pushed > use.as_subclass for use in self._uses) or any(
+            judge.refers_to_danger for judge, _ in self._inner
+        )
 
     # what the checks of arguments ask
 
@@ -249,7 +332,7 @@ class Judge:
             if use.entry.shape in CONDITIONS and use.pushed > use.calls:
                 message = f"refers to {use.full_name} without calling it, so how it will be called is unknown"
                 self._note("pickle-unknown-state", message, use.offsets[0], use)
-            if use.acted or use.entry.kind in ("allowed", "dotted"):
+            if use.acted or use.entry.kind in ("allowed", "dotted") or use.pushed == use.as_subclass:
                 continue
             rule, message = _REFERENCES[use.entry.kind]
             message = message.format(name=use.full_name, reason=use.entry.reason)
@@ -262,6 +345,9 @@ class Judge:
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
+        for used in self._uses:
+            if used.entry.kind in ("allowed", "framework") or used.pushed == used.as_subclass:
+                context.notes.imported(used.full_name)
         for (rule, key), item in self._pending.items():
             if rule == "pickle-persistent-id" and persistent_ids_known:
                 continue
@@ -279,6 +365,8 @@ class Judge:
                     confidence=item.confidence,
                     count=1 + (rest if place == 0 else 0),
                 )
+        for judge, besides in self._inner:
+            judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
         for reason, offset in self._defects.items():
             context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
 

@@ -18,6 +18,9 @@ _RING = 1024
 _SHORT_TUPLE = 8
 """Items remembered of a tuple; what the policy looks at is among the first."""
 
+_KEPT_TEXTS = 10_000
+"""Texts that named something. Names are recalled far behind where they stand, and reading back may cost a start over."""
+
 _MAX_LINE = 64 * 1024
 """Bytes looked at of a line of text; names are far shorter, and longer text is data."""
 
@@ -85,6 +88,35 @@ class State:
         self._tuples: list[tuple[int, list[int]] | None] = [None] * _RING
         self._tuple_serial = 0
         self._lenient = False
+        self._resume = -1
+        self._texts: dict[int, str | None] = {}
+        self.frame_end = 0
+        """Where the frame ends that was begun last."""
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    @property
+    def limits(self) -> ScanLimits:
+        return self._limits
+
+    @property
+    def budget(self) -> Budget:
+        return self._budget
+
+    def resume_at(self, offset: int) -> None:
+        """Called while a BUILD is observed: what follows it are no opcodes up to an offset."""
+        self._resume = offset
+
+    def memoised(self, index: int) -> int | None:
+        """The tag put aside under an index; it is not recalled by this."""
+        return self._memo.get(index)
+
+    @property
+    def memo_is_dense(self) -> bool:
+        """Whether MEMOIZE writes behind everything that was put aside so far."""
+        return not (self._memo.sparse or self._memo.holes)
 
     def items(self, tag: int) -> list[int] | None:
         """The items of a tuple, or None when they are not known any more."""
@@ -99,8 +131,15 @@ class State:
         if tag & op.KIND_MASK != op.STR:
             return None
         offset = tag >> op.KIND_BITS
+        if offset not in self._texts:
+            if len(self._texts) >= _KEPT_TEXTS:
+                self._texts.clear()
+            self._texts[offset] = self._text_at(offset)
+        return self._texts[offset]
+
+    def _text_at(self, offset: int) -> str | None:
         limit = self._limits.max_name
-        head = self._peek(offset, 4 * limit + 9)
+        head = self.peek(offset, 4 * limit + 9)
         code, body = head[0], head[1:]
         if code in COUNTED_TEXT:
             width, encoding = COUNTED_TEXT[code]
@@ -112,11 +151,12 @@ class State:
     def bytes_at(self, tag: int) -> tuple[int, int]:
         """Offset and length of the content of a bytes tag."""
         offset = tag >> op.KIND_BITS
-        head = self._peek(offset, 9)
+        head = self.peek(offset, 9)
         width = BYTES_WIDTH[head[0]]
         return offset + 1 + width, int.from_bytes(head[1 : 1 + width], "little")
 
-    def _peek(self, offset: int, length: int) -> bytes:
+    def peek(self, offset: int, length: int) -> bytes:
+        """Bytes of the stream that were passed not long ago."""
         index = offset - self._base
         if index >= 0 and index + length <= len(self._buffer):
             return self._buffer[index : index + length]

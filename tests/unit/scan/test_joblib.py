@@ -1,0 +1,274 @@
+"""joblib files: arrays between the opcodes are skipped by their size, and nothing behind them stays unseen."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import pickle
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.scan.assembler import SYSTEM, glob, rules, scan_bytes, text
+
+from heliotrope.core.predicates.scan import FileReport
+from heliotrope.scan import ScanLimits
+
+numpy = pytest.importorskip("numpy")
+joblib = pytest.importorskip("joblib")
+
+METHODS = ("zlib", "gzip", "bz2", "xz", "lzma")
+PACK = {
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+}
+NUMBERS = numpy.arange(12.0).reshape(3, 4)
+PLAIN = pickle.dumps({"a": [1]})
+
+
+def dumped(value: object, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer, **options)
+    return buffer.getvalue()
+
+
+def assert_clean(report: FileReport, format_: str = "joblib") -> None:
+    assert [item for item in report.findings if item.severity != "info"] == []
+    assert report.incomplete == ()
+    assert (report.format, report.verdict) == (format_, "clean")
+
+
+ARRAYS = {
+    "numbers": NUMBERS,
+    "Fortran order": numpy.asfortranarray(NUMBERS),
+    "foreign byte order": numpy.arange(5, dtype=">i2"),
+    "records": numpy.zeros(2, dtype=numpy.dtype([("a", "i4"), ("b", "f8", (2, 3)), ("c", "U5")], align=True)),
+    "text": numpy.array(["ab", "c"]),
+    "bytes": numpy.array([b"ab"]),
+    "empty": numpy.zeros((0, 3)),
+    "no bytes": numpy.zeros(2, "U0"),
+    "one": numpy.array(3),
+    "dates": numpy.array(["2020-01-01"], "M8[D]"),
+    "matrix": NUMBERS.view(numpy.matrix),
+    "objects": numpy.array([1, "a", None, [2], NUMBERS], object),
+    "records with objects": numpy.zeros(2, dtype=[("a", "i4"), ("b", "O")]),
+}
+
+
+@pytest.mark.parametrize("protocol", [None, 2, 3, 5])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_are_skipped_by_their_size(name: str, protocol: int | None, tmp_path: Path) -> None:
+    array = ARRAYS[name]
+    value = {"first": array, "type": array.dtype, "again": [array, array], "last": NUMBERS, "end": "text"}
+    assert_clean(scan_bytes(tmp_path, dumped(value, protocol=protocol), "m.joblib"))
+
+
+def test_mapped_arrays(tmp_path: Path) -> None:
+    mapped = numpy.memmap(tmp_path / "numbers", dtype="f4", mode="w+", shape=(3,))
+    assert_clean(scan_bytes(tmp_path, dumped([mapped, mapped]), "m.joblib"))
+
+
+def test_a_mapped_array_s_class_is_harmless_nowhere_else(tmp_path: Path) -> None:
+    mapped = numpy.memmap(tmp_path / "numbers", dtype="f4", mode="w+", shape=(3,))
+    report = scan_bytes(tmp_path, dumped([mapped, numpy.memmap]), "m.joblib")
+    assert (report.verdict, "pickle-dangerous-import" in rules(report)) == ("suspicious", True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_compressed_files(method: str, tmp_path: Path) -> None:
+    name = {"bz2": "bzip2"}.get(method, method)
+    data = dumped([NUMBERS, numpy.zeros(2_000_000), "end"], compress=(method, 3))
+    assert_clean(scan_bytes(tmp_path, data, "m.joblib"), f"joblib-{name}")
+    assert_clean(scan_bytes(tmp_path, dumped({"a": 1}, compress=(method, 3)), "m.joblib"), f"pickle-{name}")
+
+
+def test_several_streams_one_after_another_are_one_as_readers_have_it(tmp_path: Path) -> None:
+    data = dumped([NUMBERS, "end"])
+    assert_clean(scan_bytes(tmp_path, gzip.compress(data[:50]) + gzip.compress(data[50:]), "m.joblib"), "joblib-gzip")
+    evil = b"\x80\x04" + SYSTEM + b"."
+    report = scan_bytes(tmp_path, bz2.compress(evil[:5]) + bz2.compress(evil[5:]), "m.joblib")
+    assert report.verdict == "malicious"
+
+
+# what hides in them
+
+
+@pytest.mark.parametrize("arrays", [1, 2, 5])
+def test_a_payload_behind_arrays(arrays: int, tmp_path: Path) -> None:
+    data = dumped([NUMBERS] * arrays)[:-2] + SYSTEM + b"e."
+    report = scan_bytes(tmp_path, data, "m.joblib")
+    assert (report.verdict, "pickle-dangerous-call" in rules(report)) == ("malicious", True)
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("method", [0, *METHODS])
+def test_a_payload_inside_an_array_of_objects(method: object, tmp_path: Path) -> None:
+    data = dumped([NUMBERS, numpy.array([Payload()], object), NUMBERS], compress=(method, 3) if method else 0)
+    report = scan_bytes(tmp_path, data, "m.joblib")
+    assert (report.verdict, report.incomplete) == ("malicious", ())
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize("payload", [SYSTEM + b".", b"\x80\x04" + SYSTEM + b".", b"cos\nsystem\n(S'true'\ntR."])
+def test_a_compressed_payload(packing: str, payload: bytes, tmp_path: Path) -> None:
+    for name in ("m.joblib", "m.pkl", "m.txt", "m"):
+        report = scan_bytes(tmp_path, PACK[packing](payload), name)
+        assert (report.verdict, report.format) == ("malicious", f"pickle-{packing}")
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_a_compressed_stream_that_is_cut_or_followed_by_something_is_not_clean(packing: str, tmp_path: Path) -> None:
+    whole = PACK[packing](dumped([NUMBERS, "end"]))
+    for data in (*(whole[:size] for size in range(12, len(whole), 7)), whole + b"more"):
+        assert scan_bytes(tmp_path, data, "m.joblib").verdict in ("incomplete", "unsupported")
+
+
+def test_bombs_stop_at_their_limits(tmp_path: Path) -> None:
+    bomb = zlib.compress(b"\x80\x04" + b"N0" * 3_000_000 + b"N.", 9)
+    report = scan_bytes(tmp_path, bomb, "m.joblib", limits=ScanLimits(max_opcodes=100_000))
+    assert (report.verdict, report.incomplete[0].limit) == ("incomplete", "max_opcodes")
+    report = scan_bytes(tmp_path, bomb, "m.joblib", limits=ScanLimits(max_inflated_bytes=2**20))
+    assert (report.verdict, report.incomplete[0].limit) == ("incomplete", "max_inflated_bytes")
+    report = scan_bytes(tmp_path, bomb, "m.joblib", limits=ScanLimits(max_unpacked_bytes=2**20))
+    assert (report.verdict, report.incomplete[0].limit) == ("incomplete", "max_unpacked_bytes")
+
+
+def test_the_bytes_of_arrays_do_not_count_against_the_limit_of_what_is_read(tmp_path: Path) -> None:
+    data = dumped([numpy.zeros(4_000_000), "end"], compress=3)
+    assert_clean(scan_bytes(tmp_path, data, "m.joblib", limits=ScanLimits(max_inflated_bytes=4 * 2**20)), "joblib-zlib")
+
+
+# descriptions that joblib does not write
+
+WRAPPER = glob("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81"
+
+
+def described(
+    *, shape: bytes = b"K\x02\x85", dtype: bytes | None = None, order: bytes = text("C"), more: bytes = b""
+) -> bytes:
+    """A wrapper's opcodes of protocol 2, without an alignment."""
+    if dtype is None:
+        dtype = glob("numpy", "dtype") + text("f8") + b"\x89\x88\x87R"
+    parts = {
+        "subclass": glob("numpy", "ndarray"),
+        "shape": shape,
+        "order": order,
+        "dtype": dtype,
+        "allow_mmap": b"\x88",
+    }
+    body = b"".join(text(key) + value for key, value in parts.items())
+    return b"\x80\x02" + WRAPPER + b"}(" + body + more + b"ub"
+
+
+def test_files_of_old_releases_have_no_padding(tmp_path: Path) -> None:
+    assert_clean(scan_bytes(tmp_path, described() + bytes(16) + b".", "m.joblib"))
+
+
+VOID = glob("numpy", "dtype") + text("V8") + b"\x89\x88\x87R"
+ODD = {
+    "a shape that is computed": described(shape=b"(K\x02" + glob("builtins", "abs") + b"t"),
+    "a negative side": described(shape=b"J\xff\xff\xff\xff\x85"),
+    "a huge side": described(shape=b"\x8a\x09" + bytes(8) + b"\x7f\x85"),
+    "a list of sides": described(shape=b"]"),
+    "another order": described(order=text("A")),
+    "a key too many": described(more=text("x") + b"N"),
+    "a key twice": described(more=text("shape") + b"K\x01\x85"),
+    "a type that is text": described(dtype=text("f8")),
+    "a type by another name": described(dtype=glob("numpy", "dtype") + text("float64") + b"\x89\x88\x87R"),
+    "a type whose state sets its size below zero": described(
+        dtype=VOID + b"(K\x03" + text("|") + b"NNNJ\xff\xff\xff\xffK\x01K\x00tb"
+    ),
+    "a type whose state is no state": described(dtype=VOID + b"Nb"),
+    "a wrapper recalled": b"\x80\x02" + WRAPPER + b"q\x000h\x00" + described()[len(b"\x80\x02" + WRAPPER) :],
+    "a wrapper inside a frame": b"\x80\x04\x95" + struct.pack("<Q", 300) + described()[2:] + bytes(300),
+    "padding that is an opcode": described(more=text("numpy_array_alignment_bytes") + b"K\x10") + b"c",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_array_is_a_finding_and_the_rest_is_incomplete(name: str, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, ODD[name] + bytes(400) + b".", "m.joblib")
+    assert report.verdict == "suspicious"
+    assert "joblib-odd-array" in rules(report)
+    assert report.incomplete
+
+
+def test_a_type_that_is_changed_after_it_was_used_is_a_finding(tmp_path: Path) -> None:
+    """The array's bytes hold opcodes that a reader runs which takes the type for a smaller one."""
+    state = b"(K\x03" + text("|") + b"NNNK\x01K\x01K\x00tb"
+    dtype = VOID + b"q\x05"
+    data = described(dtype=dtype) + SYSTEM.ljust(16, b"0") + b"0h\x05" + state + b"."
+    assert scan_bytes(tmp_path, data, "m.joblib").verdict in ("suspicious", "malicious")
+
+
+def test_bytes_that_another_unpickler_would_run_count(tmp_path: Path) -> None:
+    """joblib skips them; pickle.load does not know that they are an array's."""
+    data = described(shape=b"K\x04\x85") + (SYSTEM + b".").ljust(32, b"\0") + b"."
+    report = scan_bytes(tmp_path, data, "m.joblib")
+    assert (report.verdict, "pickle-dangerous-call" in rules(report)) == ("malicious", True)
+
+
+# damage
+
+SAMPLE = dumped({"a": NUMBERS, "b": [numpy.array([1, "a"], object), numpy.array(["ab"])], "c": numpy.float32(1)})
+
+
+def test_nothing_is_clean_that_was_cut(tmp_path: Path) -> None:
+    assert_clean(scan_bytes(tmp_path, SAMPLE, "m.joblib"))
+    for size in range(len(SAMPLE)):
+        assert scan_bytes(tmp_path, SAMPLE[:size], "m.joblib").verdict != "clean", size
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.integers(0, len(SAMPLE) - 1), value=st.integers(0, 255))
+def test_damage_never_crashes_nor_hides_from_joblib_what_is_called_clean(
+    place: int, value: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    damaged = SAMPLE[:place] + bytes([value]) + SAMPLE[place + 1 :]
+    report = scan_bytes(tmp_path_factory.getbasetemp(), damaged, "damaged.joblib")
+    if report.verdict != "clean":
+        return
+    names: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.suppress(Exception):  # a clean file may still be a broken one
+            _Recorder("", io.BytesIO(damaged), ensure_native_byte_order=False, names=names).load()
+    assert names <= _CLEAN_NAMES
+
+
+class _Recorder(joblib.numpy_pickle.NumpyUnpickler):
+    """joblib's own reader, which notes what is imported and imports nothing that is not harmless."""
+
+    def __init__(self, *arguments: object, names: set[str], **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self._names = names
+
+    def find_class(self, module: str, name: str) -> object:
+        self._names.add(f"{module}.{name}")
+        if f"{module}.{name}" not in _CLEAN_NAMES:
+            raise pickle.UnpicklingError(name)
+        return super().find_class(module, name)
+
+
+_CLEAN_NAMES = {
+    "joblib.numpy_pickle.NumpyArrayWrapper",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.matrix",
+}
