@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 from heliotrope.config._docs import attribute_docs
-from heliotrope.core.records import Record
 
 __all__ = ["python_page"]
 
@@ -71,8 +70,6 @@ def _members(described: type) -> list[str]:
 
 def _signature(value: Any, *, broken: bool = True) -> str:
     try:
-        if inspect.isclass(value) and issubclass(value, Record):
-            value.model_rebuild(force=True)  # a record knows its own signature only once it is built
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""

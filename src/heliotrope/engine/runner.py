@@ -14,11 +14,11 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
