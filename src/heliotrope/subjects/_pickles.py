@@ -178,7 +178,9 @@ def _load_joblib(data: bytes, admitted: _Admitted) -> Any:
 
 
 def _load_skops(data: bytes, admitted: _Admitted) -> Any:
-    skops_io: Any = _imported("skops", "io")
+    if _is_missing("skops"):
+        raise MissingExtraError(_EXTRAS["skops"], module="skops")
+    skops_io: Any = importlib.import_module("skops.io")
     wanted = skops_io.get_untrusted_types(data=data)
     strange = [name for name in wanted if name not in admitted.names]
     if strange:
