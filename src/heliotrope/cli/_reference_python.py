@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from heliotrope.config._docs import attribute_docs
+from heliotrope.core.records import Record
 
 __all__ = ["python_page"]
 
@@ -69,6 +70,8 @@ def _members(described: type) -> list[str]:
 
 
 def _signature(value: Any, *, broken: bool = True) -> str:
+    if inspect.isclass(value) and issubclass(value, Record):
+        value.model_rebuild()  # a record knows its own signature only once it is built
     try:
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
