@@ -81,6 +81,7 @@ def _planned(
         modules=_modules(descriptor, model),
         consent=descriptor.consent if descriptor is not None else "none",
         reusable=not endpoint,
+        environment=(model.endpoint.token_env,) if model.endpoint and model.endpoint.token_env else (),
     )
 
 
