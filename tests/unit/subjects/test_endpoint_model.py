@@ -48,7 +48,7 @@ def fetch(server, path):  # noqa: F811
         ("wrong-shape", "3 predictions for 4 rows"),
         ("no-distribution", "sums to"),
         ("nan", "NaN"),
-        ("labels", "labels|classes|one column|sums|smallest"),
+        ("labels", "labels, not with scores"),
         ("forbidden", "401"),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_fault_of_the_server_is_said(ask, fault, match):
 
 def test_no_answer_in_time_is_no_answer(ask):
     started = time.monotonic()
-    with pytest.raises(InputError, match="no answer within 0.3 s"):
+    with pytest.raises(InputError, match=r"no answer within 0\.3 s"):
         ask("/fault/slow/predict", timeout=0.3, retries=0)
     assert time.monotonic() - started < 2.5
 
