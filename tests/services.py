@@ -8,14 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-__all__ = ["PASSWORD", "Postgres", "postgres", "postgres_server"]
+__all__ = ["PASSWORD", "Postgres", "kind_of_database", "new_place", "place", "postgres", "postgres_server"]
 
 PASSWORD = "open sesame: §@/%"
 _NUMBERS = itertools.count(1)
@@ -113,6 +113,27 @@ def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
         socket.create_connection(("127.0.0.1", postgres_server.port), timeout=5).close()
         return
     postgres_server.start()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind_of_database(request: pytest.FixtureRequest) -> str:
+    """What is not about a file must hold for both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def new_place(kind_of_database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Path | str]:
+    """Gives places for ledgers, one after the other, on either database."""
+    if kind_of_database == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.new_url
+    return lambda: tmp_path / f"ledger-{next(_NUMBERS)}.db"
+
+
+@pytest.fixture
+def place(new_place: Callable[[], Path | str]) -> Path | str:
+    """A place for a ledger on either database."""
+    return new_place()
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def helio(tmp_path: Path):
 
 @pytest.fixture
 def reports():
-    """The texts of the five reports in the one report folder below a state folder."""
+    """The texts of the six reports in the one report folder below a state folder."""
 
     def read(state: Path) -> dict[str, str]:
         (folder,) = sorted((state / "reports").iterdir())[-1:]

@@ -7,6 +7,8 @@ import re
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
 from heliotrope.config._docs import attribute_docs
 
 __all__ = ["python_page"]
@@ -47,7 +49,7 @@ def _module(module: ModuleType) -> str:
             lines += [f"```text\n{name}{_signature(value)}\n```\n", f"{_text(value)}\n"]
             lines += _members(value) if inspect.isclass(value) else []
         else:
-            shown = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", str(value))
+            shown = _short(str(value))
             lines.append(f"`{shown if len(shown) <= 200 else type(value).__name__}`\n")
     return "\n".join(lines)
 
@@ -69,12 +71,21 @@ def _members(described: type) -> list[str]:
 
 
 def _signature(value: Any, *, broken: bool = True) -> str:
+    if inspect.isclass(value) and issubclass(value, BaseModel):
+        value.model_rebuild()  # before it is built, it shows another signature
     try:
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
-    short = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", signature))
+    short = _short(signature)
     return short if len(short) <= 110 or not broken else _broken(short)
+
+
+def _short(text: str) -> str:
+    """Names without their modules, functions without addresses, types without constraints."""
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
+    text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)
+    return re.sub(r"Annotated\[(\w+), \w+\([^()]*\)\]", r"\1", text)
 
 
 def _broken(signature: str) -> str:

@@ -144,11 +144,13 @@ class ThreatConfig(Record):
     eps: float = Field(gt=0)
     """The largest perturbation, as in 0.1 for images in [0, 1]."""
     steps: int = Field(default=40, ge=1, le=100_000)
-    """Gradient steps of each attempt."""
+    """Steps of each attempt: gradients of torch models, questions for all others."""
     restarts: int = Field(default=5, ge=1, le=1000)
     """Attempts from different random starts for every sample."""
     step_size: float | None = Field(default=None, gt=0)
     """Default: 2.5 * eps / steps, the usual choice for PGD (Madry et al. 2018)."""
+    changed_categories: int = Field(default=1, ge=0, le=1000)
+    """Tables: how many categories and booleans of one row may change, each counting one; eps bounds numbers alone."""
 
 
 class EndpointConfig(Record):

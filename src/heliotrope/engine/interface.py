@@ -60,7 +60,7 @@ class Planned:
     """Configuration keys that must be filled first; if any, the outcome is inconclusive and names them."""
     estimate_seconds: float = 1.0
     extra: str | None = None
-    """The optional dependency group this subject needs, beyond the check's own."""
+    """The optional dependency group of this package that the subject needs, beyond the check's own."""
     modules: tuple[str, ...] = ()
     """Python modules by which that group is recognised."""
     consent: ConsentKind | None = None

@@ -14,11 +14,11 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
@@ -138,15 +138,16 @@ class Runner:
         if planned.missing:
             keys = ", ".join(planned.missing)
             return Inconclusive(reason=f"not known yet: {keys}", needs=planned.missing)
-        for extra, modules in ((descriptor.extra, descriptor.modules), (planned.extra, planned.modules)):
-            absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        own = descriptor.extra if descriptor.built_in else None
+        for extra, requirement, modules in (
+            (own, descriptor.requirement, descriptor.modules),
+            (planned.extra, f"heliotrope[{planned.extra}]", planned.modules),
+        ):
+            absent = ", ".join(module for module in modules if importlib.util.find_spec(module) is None)
             if absent:
-                named = descriptor.built_in and extra
-                needed = f"the extra '{extra}'" if named else "more packages"
-                advice = f"pip install '{f'heliotrope[{extra}]' if named else descriptor.requirement}'"
-                return Skipped(
-                    code="missing_extra", reason=f"needs {needed} ({', '.join(absent)} not installed): {advice}"
-                )
+                needed = f"the extra '{extra}'" if extra else "more packages"
+                reason = f"needs {needed} ({absent} not installed): pip install '{requirement}'"
+                return Skipped(code="missing_extra", reason=reason)
         kind = consent_kind(descriptor, planned)
         if kind != "none" and not self.consent.given:
             return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)

@@ -16,9 +16,9 @@ from heliotrope.core.outcomes import Passed
 from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject
-from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 from heliotrope.engine.registry import checks, unavailable
+from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.gate import default_policy
 from heliotrope.ledger.ownership import state_folder

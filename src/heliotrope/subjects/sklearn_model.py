@@ -158,7 +158,7 @@ def _layout(estimator: Any, probe: "Inputs") -> Layout:
         require_width(width, len(names))
         return lambda inputs: _named(numbers(inputs), names)
     order = arrangement(names, [str(name) for name in probe.columns])
-    assert order is not None
+    assert order is not None  # the model has names
 
     def table(inputs: "Inputs") -> "pd.DataFrame":
         assert is_frame(inputs)

@@ -118,19 +118,24 @@ def _by_name(value: object, names: Sequence[str]) -> int | None:
     """The class that is called like the value: as it is written, as a number, or as a truth value in any case."""
     text = label_text(value)
     spellings = [text]
-    whole = _whole(value)
+    whole, truth = _whole(value), _truth(value)
     if whole is not None:
         spellings.append(str(whole))
-    if isinstance(value, bool):
-        spellings += [text.lower(), str(int(value))]
+    if truth is not None:
+        spellings += [str(truth), str(truth).lower(), str(truth).upper(), str(int(truth))]
     return next((names.index(spelling) for spelling in spellings if spelling in names), None)
 
 
 def _by_index(value: object, classes: int) -> int | None:
-    whole = _whole(value)
-    if whole is None and isinstance(value, str) and value.strip().lower() in {"true", "false"}:
-        whole = int(value.strip().lower() == "true")
+    truth = _truth(value)
+    whole = _whole(value) if truth is None else int(truth)
     return whole if whole is not None and 0 <= whole < classes else None
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:
