@@ -12,11 +12,11 @@ from heliotrope.engine.interface import Planned, Project
 from heliotrope.subjects._onnx_external import external_files_of
 from heliotrope.subjects.formats import FormatDescriptor, format_of
 
-__all__ = ["ModelTask", "Need", "is_table", "module_file", "plan_models"]
+__all__ = ["TABLE_SUFFIXES", "ModelTask", "Need", "is_table", "module_file", "plan_models"]
 
 Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat"]
 
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
 class ModelTask(Record):
@@ -95,7 +95,7 @@ def module_file(root: Path, module: str) -> Path | None:
 
 def is_table(source: DataSource) -> bool:
     """Whether a data source is a table, by its name: csv, tsv or parquet."""
-    return source.path is not None and Path(source.path).suffix.lower() in _TABLE_SUFFIXES
+    return source.path is not None and Path(source.path).suffix.lower() in TABLE_SUFFIXES
 
 
 def _evaluation_only(model: ModelConfig) -> DataConfig:
