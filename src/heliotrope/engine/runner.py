@@ -107,7 +107,8 @@ class Runner:
             )
         with working_folder() as workdir:
             network = consent_kind(descriptor, planned) == "network"
-            execution = self._execute(descriptor, listed, task, workdir, progress, network=network)
+            passed = planned.environment if network else ()
+            execution = self._execute(descriptor, listed, task, workdir, progress, network=network, environment=passed)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -161,10 +162,11 @@ class Runner:
         progress: ProgressFunction,
         *,
         network: bool,
+        environment: tuple[str, ...],
     ) -> Execution:
         run: Callable[..., Execution] = run_inline
         if descriptor.isolation == "worker":
-            run = partial(run_in_worker, network=network)
+            run = partial(run_in_worker, network=network, environment=environment)
         listed.hand_over(workdir)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
         changed = listed.changed()

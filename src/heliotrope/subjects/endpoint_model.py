@@ -89,7 +89,10 @@ class _Asking:
         if self.output == "labels":
             assert self.labels is not None
             return one_hot([row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows], self.labels)
-        if any(isinstance(value, bool | str) for row in rows for value in (row if isinstance(row, list) else [row])):
+        whole = self.output != "values" and all(isinstance(row, int) for row in rows)
+        if whole or any(
+            isinstance(value, bool | str) for row in rows for value in (row if isinstance(row, list) else [row])
+        ):
             raise InputError("the endpoint answers with labels, not with scores", hint="set output: labels")
         try:
             return np.array(rows, dtype=np.float64)
