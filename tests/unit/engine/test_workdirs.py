@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from heliotrope.engine._workdirs import remove_abandoned, working_folder
 
 DIES = """
