@@ -97,11 +97,11 @@ class SearchResult:
         broken: Rows = ((self.reach > 0) & (self.reach <= eps)).nonzero()[0]
         return broken
 
-    def note(self, space: Space, which: "Rows", points: "Points") -> None:
-        """Keep what misleads with a smaller change than known before."""
+    def note(self, space: Space, which: "Rows", points: "Points", radius: float) -> None:
+        """Keep what misleads with a smaller change than known before; found within `radius`, whatever rounding makes of it."""
         import numpy as np
 
-        lengths = np.maximum(space.lengths(which, points), np.nextafter(0.0, 1.0))
+        lengths = np.clip(space.lengths(which, points), np.nextafter(0.0, 1.0), radius)
         better = lengths < self.reach[which]
         self.reach[which[better]] = lengths[better]
         self.adversarial[which[better]] = points[better]
@@ -146,7 +146,7 @@ def search(target: SearchTarget, threat: ThreatModel, *, seed: int, tick: Tick) 
         one = attempt(target, standing, threat.eps, threat.steps, result, seed=seed, restart=restart, best=best[standing],
                       begun=restart / threat.restarts,
                       tick=_part(tick, 0.9 * restart / threat.restarts, 0.9 / threat.restarts))  # fmt: skip
-        result.note(space, standing[one.broken], one.points[one.broken])
+        result.note(space, standing[one.broken], one.points[one.broken], threat.eps)
         result.felt[standing] |= one.felt
         nearer = one.lead < best_lead[standing]
         best[standing[nearer]], best_lead[standing[nearer]] = one.points[nearer], one.lead[nearer]
@@ -158,7 +158,7 @@ def search(target: SearchTarget, threat: ThreatModel, *, seed: int, tick: Tick) 
             standing = np.isinf(result.reach).nonzero()[0]
             steps = max(5, min(20, int(_OUTER_SHARE * threat.steps * threat.restarts)))
             one = attempt(target, standing, fraction * threat.eps, steps, result, seed=seed, best=best[standing])
-            result.note(space, standing[one.broken], one.points[one.broken])
+            result.note(space, standing[one.broken], one.points[one.broken], fraction * threat.eps)
     _count_late(result, threat)
     tick(1.0)
     return result
@@ -260,7 +260,7 @@ def _shrink(target: SearchTarget, threat: ThreatModel, result: SearchResult) -> 
         middle = (low + high) / 2
         points = target.space.towards(centres, furthest, middle[:, None])
         _, wrong = target.ask(points, which)
-        result.note(target.space, which[wrong], points[wrong])
+        result.note(target.space, which[wrong], points[wrong], threat.eps)
         low, high = np.where(wrong, low, middle), np.where(wrong, middle, high)
 
 
@@ -281,7 +281,7 @@ def sparsify(target: SearchTarget, which: "Rows", result: SearchResult) -> None:
         _, wrong = target.ask(tried, which)
         points[changed & wrong] = tried[changed & wrong]
     result.adversarial[which] = points
-    result.reach[which] = np.maximum(space.lengths(which, points), np.nextafter(0.0, 1.0))
+    result.reach[which] = np.clip(space.lengths(which, points), np.nextafter(0.0, 1.0), result.reach[which])
 
 
 def _count_late(result: SearchResult, threat: ThreatModel) -> None:

@@ -98,11 +98,11 @@ class Space:
         """Into the box, and for L2 into the ball: changes of numbers shrink together, whole numbers towards the sample."""
         import numpy as np
 
-        held = ~self.numbers | np.isnan(box.low)
-        points = np.where(held, points, np.clip(points, box.low, box.high)).astype(self.centres.dtype)
+        centres = self.centres[which]
+        points = np.where(self.numbers, np.clip(points, box.low, box.high), points)
+        points = np.where(np.isnan(centres), centres, points).astype(self.centres.dtype)
         if self.norm == "Linf":
             return points
-        centres = self.centres[which]
         length = self.lengths(which, points)
         share = np.minimum(radius * (1 - TOLERANCE) / np.maximum(length, 1e-30), 1.0)[:, None]
         return self.towards(centres, points, share)

@@ -16,6 +16,8 @@ _WIDTH, _HEIGHT = 600, 352
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 30, 62
 _MAX_POINTS = 200
 """More points than this are thinned: nobody sees them, and the page stays small."""
+_UNITS = {False: "in units of the input range", True: "in spreads of each column"}
+"""By whether the inputs are a table."""
 _LABEL_SHARE = 0.15
 """Height of a label beside the line, as a share of the chart."""
 
@@ -51,7 +53,7 @@ def accuracy_curve(evasion: EvasionPredicate, *, floor: float | None, key: str) 
     norm = "L∞" if evasion.threat.norm == "Linf" else "L2"
     parts = [
         *_grid(scale),
-        _axis_title(f"perturbation size ε ({norm}, in units of the input range)"),
+        _axis_title(f"perturbation size ε ({norm}, {_UNITS[evasion.threat.input_low is None]})"),
         _band(points, scale),
     ]
     if floor is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliotrope.core.assessments import Assessment, EvidenceEntry
 from heliotrope.core.findings import Rule
+from heliotrope.core.predicates.quality import CorruptionsPredicate, Faulted, MissingValuesPredicate
 from heliotrope.core.text import printable
 from heliotrope.report import _text, _view
 from heliotrope.report._pictures import MAX_EXAMPLES, ReadBlob, pictures
@@ -23,6 +24,10 @@ _MAX_PREDICATE = 100_000
 """Characters of one predicate that the page shows; report.json has all of it."""
 _MAX_LISTED = 500
 """Findings of one severity, rules, runs or evidence entries that the page lists."""
+_MAX_CHANGES = 12
+"""Changed features of one adversarial row."""
+_MAX_FEATURES = 30
+"""Features whose absence is listed, the dearest first."""
 _SCHEMES = ("https://", "http://", "file:///")
 
 
@@ -54,6 +59,9 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
         read_pictures=lambda example: pictures(example, read_blob),
         max_examples=MAX_EXAMPLES,
         max_listed=_MAX_LISTED,
+        max_changes=_MAX_CHANGES,
+        max_features=_MAX_FEATURES,
+        heat=_heat,
         accuracy_curve=accuracy_curve,
         curve_points=curve_points,
         interval_bar=interval_bar,
@@ -65,6 +73,15 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
 def render_index_html(entries: Sequence[IndexEntry]) -> str:
     """One page that links several reports and says whether each came out as expected."""
     return template("index.html.j2").render(entries=entries, safe_href=_safe_href, tones=_INDEX_TONES)
+
+
+def _heat(predicate: CorruptionsPredicate | MissingValuesPredicate, one: Faulted) -> str:
+    """How much of the quality a fault takes, 0 % to 100 %, as the strength of a colour; what raises has none."""
+    if one.goodness is None:
+        return "0%"
+    clean, now = predicate.clean.value, one.goodness.value
+    lost = (clean - now) / max(clean, 1e-12) if predicate.metric == "accuracy" else 1 - clean / max(now, 1e-12)
+    return f"{100 * min(max(lost, 0.0), 1.0):.0f}%"
 
 
 _INDEX_TONES = {

@@ -10,12 +10,14 @@ from heliotrope.core.text import printable, shorten
 
 __all__ = [
     "amount",
+    "cell",
     "condition_text",
     "duration",
     "file_uri",
     "interval_text",
     "location_text",
     "metric_name",
+    "milliseconds",
     "number",
     "plain",
     "share",
@@ -43,6 +45,19 @@ def number(value: float) -> str:
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def cell(value: str | float | bool) -> str:  # noqa: FBT001 - a truth value is one of the values
+    """A value of a table: words as they are, numbers with the digits that may matter."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return plain(value, 60)
+    return number(value) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
 
 
 def value_text(value: float | None, unit: str) -> str:

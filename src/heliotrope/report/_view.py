@@ -19,6 +19,16 @@ from heliotrope.core.predicates.behaviour import (
 )
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
+from heliotrope.core.predicates.quality import (
+    CORRUPTIONS_PREDICATE,
+    COST_PREDICATE,
+    DETERMINISM_PREDICATE,
+    INPUTS_PREDICATE,
+    MISSING_VALUES_PREDICATE,
+    CorruptionsPredicate,
+    CostPredicate,
+    MissingValuesPredicate,
+)
 from heliotrope.core.predicates.scan import SCAN_PREDICATE, ScanPredicate
 from heliotrope.core.records import Record
 
@@ -85,6 +95,11 @@ EVIDENCE_NAMES = {
     SCAN_PREDICATE: "Static inspection",
     INVENTORY_PREDICATE: "File inventory",
     DEPENDENCIES_PREDICATE: "Packages",
+    CORRUPTIONS_PREDICATE: "Plain faults of inputs",
+    MISSING_VALUES_PREDICATE: "Missing values",
+    INPUTS_PREDICATE: "Inputs and outputs as declared",
+    DETERMINISM_PREDICATE: "Determinism",
+    COST_PREDICATE: "Latency and size",
 }
 
 _SECURITY_SEVERITIES: dict[Severity, str] = {
@@ -167,6 +182,18 @@ class View:
     @property
     def performances(self) -> tuple[Known[PerformancePredicate], ...]:
         return tuple(self._known(PERFORMANCE_PREDICATE, PerformancePredicate))
+
+    @property
+    def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:
+        return tuple(self._known(CORRUPTIONS_PREDICATE, CorruptionsPredicate))
+
+    @property
+    def missing_values(self) -> tuple[Known[MissingValuesPredicate], ...]:
+        return tuple(self._known(MISSING_VALUES_PREDICATE, MissingValuesPredicate))
+
+    @property
+    def costs(self) -> tuple[Known[CostPredicate], ...]:
+        return tuple(self._known(COST_PREDICATE, CostPredicate))
 
     @property
     def scans(self) -> tuple[Known[ScanPredicate], ...]:
