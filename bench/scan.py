@@ -145,7 +145,7 @@ _CASES = (
     ("a pickle of 14 million opcodes", _heavy_pickle, 10, 150),
     ("a torch archive of 200 MB", _torch_zip, 0.4, 60),
     ("a safetensors file of 200 MB", _safetensors, 0.4, 60),
-    ("a joblib file of 200 MB", _joblib, 0.4, 60),
+    ("a joblib file of 200 MB", _joblib, 0.5, 60),
     ("a compressed joblib file of 200 MB", _joblib_packed, 3, 80),
     ("an ONNX model of 200 MB", _onnx, 0.8, 60),
     ("500 small files", _many, 0.5, 60),

@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliotrope.attack._balls import ball_around, norms
+from heliotrope.attack._indicators import clean_accuracy, saturated
 from heliotrope.attack._pgd import descend
 from heliotrope.attack.interface import AttackResult, Target
-from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, HealthVerdict, ThreatModel
-from heliotrope.subjects.statistics import exact_interval
+from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, ThreatModel
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Examined", "examine", "health_verdict"]
+__all__ = ["Examined", "examine"]
 
 MAX_GRADIENTLESS = 0.1
 """Share of samples without a usable gradient above which the attack counts as blind."""
-
-MAX_LAST_RESTART = 0.01
-"""Share of samples that the last restart may still break; more means that further restarts would help."""
 
 MAX_SURVIVORS = 0.1
 """Share of samples that may survive when almost any input is allowed."""
@@ -65,33 +62,8 @@ def examine(examined: Examined) -> tuple[HealthIndicator, ...]:
     return tuple(probe(examined) for probe in probes)
 
 
-def health_verdict(indicators: Iterable[HealthIndicator]) -> HealthVerdict:
-    """Unsound if one failed, doubtful on a warning, else sound."""
-    states = {indicator.state for indicator in indicators}
-    return "unsound" if "failed" in states else "doubtful" if "warning" in states else "sound"
-
-
 def _clean_accuracy(examined: Examined) -> HealthIndicator:
-    n, correct = len(examined.target.labels), examined.result.right_at(0)
-    usual, wide = exact_interval(correct, n), exact_interval(correct, n, 0.999)
-    declared = examined.declared_accuracy
-    state: HealthState = "unknown"
-    if declared is not None:
-        state = "ok" if _inside(declared, usual.low, usual.high) else "warning"
-        state = state if _inside(declared, wide.low, wide.high) else "failed"
-    return HealthIndicator(
-        id="clean-accuracy",
-        title="Clean accuracy is as declared",
-        state=state,
-        wanted="not declared" if declared is None else f"{declared:.4f} within the interval of what is measured",
-        actual=f"{correct / n:.4f}, 95 % interval {usual.low:.4f} to {usual.high:.4f}, n = {n}",
-        explanation="A model that does not reach its own clean accuracy is fed wrongly, or is not the one declared. "
-        "Outside the 95 % interval is a warning, outside the 99.9 % interval a failure.",
-    )
-
-
-def _inside(value: float, low: float, high: float) -> bool:
-    return low <= value <= high
+    return clean_accuracy(len(examined.target.labels), examined.result.right_at(0), examined.declared_accuracy)
 
 
 def _gradients(examined: Examined) -> HealthIndicator:
@@ -245,17 +217,7 @@ def _large_eps(examined: Examined) -> HealthIndicator:
 
 
 def _saturated(examined: Examined) -> HealthIndicator:
-    restarts = examined.result.restarts[: examined.threat.restarts]
-    last = restarts[-1].broken / len(examined.target.labels)
-    state: HealthState = "unknown" if len(restarts) < 2 else "warning" if last > MAX_LAST_RESTART else "ok"
-    return HealthIndicator(
-        id="saturated",
-        title="More restarts no longer help",
-        state=state,
-        wanted=f"the last of several restarts breaks at most {MAX_LAST_RESTART:.0%}",
-        actual=f"restart {len(restarts)} of {examined.threat.restarts} broke {last:.2%}",
-        explanation="If every restart still breaks more, the true robust accuracy is lower than reported.",
-    )
+    return saturated(tuple(examined.result.restarts), examined.threat, len(examined.target.labels))
 
 
 def _single(value: float) -> float:

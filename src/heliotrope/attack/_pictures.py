@@ -11,9 +11,11 @@ from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel
 from heliotrope.engine.interface import RunContext
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-__all__ = ["MAX_EXAMPLES", "MAX_STORED", "pack_samples", "show_examples"]
+__all__ = ["MAX_EXAMPLES", "MAX_STORED", "pack_samples", "show_examples", "show_picture"]
 
 MAX_EXAMPLES = 8
 MAX_STORED = 2000
@@ -112,13 +114,17 @@ def _failures(target: Target, threat: ThreatModel, result: AttackResult) -> list
 
 
 def _picture(values: "torch.Tensor", low: float, high: float, context: RunContext) -> Blob | None:
-    """A PNG of one image; None for a number of channels that is no picture."""
+    return show_picture(values.double().numpy(), low, high, context)
+
+
+def show_picture(values: "NDArray[np.floating]", low: float, high: float, context: RunContext) -> Blob | None:
+    """A PNG of one image, C x H x W; None for what is no picture."""
     import numpy as np
     from PIL import Image
 
-    if values.shape[0] not in {1, 3}:
+    if values.ndim != 3 or values.shape[0] not in {1, 3}:
         return None
-    scaled = ((values.double() - low) / (high - low)).clamp(0, 1).mul(255).round().numpy().astype(np.uint8)
+    scaled = np.rint(((values.astype(np.float64) - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
     pixels = scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliotrope.core.predicates.behaviour import Norm, ThreatModel
+from heliotrope.subjects.batching import as_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Points = NDArray[np.floating]
     Rows = NDArray[np.int64]
     Decode = Callable[[Points, Rows], Inputs]
+    Encode = Callable[[Inputs, Rows], Points]
 
 __all__ = ["CHOICE", "FIXED", "INTEGER", "NUMBER", "Box", "Space", "array_space"]
 
@@ -57,6 +59,8 @@ class Space:
     norm: Norm
     decode: "Decode"
     """Points of some samples as inputs of the model."""
+    encode: "Encode"
+    """Inputs of some samples as points. What may not change is 0 as long as it did not."""
     shape: tuple[int, ...] | None = None
     """C x H x W of images, whose neighbouring values move together."""
     names: tuple[str, ...] = ()
@@ -176,6 +180,7 @@ def array_space(inputs: "NDArray[np.float32]", threat: ThreatModel) -> Space:
         budget=0,
         norm=threat.norm,
         decode=lambda points, _: points.reshape(len(points), *shape).astype(np.float32),
+        encode=lambda arrays, _: as_array(arrays).reshape(len(arrays), size),
         shape=shape if len(shape) == 3 and min(shape[1:]) > 2 else None,
     )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliotrope.attack._space import CHOICE, FIXED, INTEGER, NUMBER, Space
 from heliotrope.core.predicates.behaviour import ThreatModel
+from heliotrope.subjects.batching import as_table
 from heliotrope.subjects.interface import Column
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from heliotrope.attack._space import Points, Rows
+    from heliotrope.subjects.interface import Inputs
 
 __all__ = ["show_value", "table_space"]
 
@@ -33,6 +35,7 @@ def table_space(frame: "pd.DataFrame", columns: tuple[Column, ...], threat: Thre
             scale[index] = _scale(column, encoded[index][0])
             low[index] = -np.inf if column.low is None else column.low
             high[index] = np.inf if column.high is None else column.high
+    codec = _Codec(frame, columns, kinds, tuple(labels for _, labels in encoded))
     return Space(
         centres=np.stack([values for values, _ in encoded], axis=1),
         kinds=kinds,
@@ -42,7 +45,8 @@ def table_space(frame: "pd.DataFrame", columns: tuple[Column, ...], threat: Thre
         choices=tuple(_codes(column, labels) for column, (_, labels) in zip(columns, encoded, strict=True)),
         budget=threat.changed_categories or 0,
         norm=threat.norm,
-        decode=_Decoder(frame, columns, kinds, tuple(labels for _, labels in encoded)),
+        decode=codec.decode,
+        encode=codec.encode,
         names=tuple(column.name for column in columns),
     )
 
@@ -59,8 +63,8 @@ def show_value(frame: "pd.DataFrame", row: int, column: Column) -> str | float |
     return float(value) if column.type in ("number", "integer") else str(value)
 
 
-class _Decoder:
-    """Puts points back into the shape and types of the table they came from."""
+class _Codec:
+    """From points back to the shape and types of the table they came from, and the other way round."""
 
     def __init__(
         self,
@@ -71,7 +75,21 @@ class _Decoder:
     ) -> None:
         self._frame, self._columns, self._kinds, self._labels = frame, columns, kinds, labels
 
-    def __call__(self, points: "Points", which: "Rows") -> "pd.DataFrame":
+    def encode(self, inputs: "Inputs", which: "Rows") -> "Points":
+        import numpy as np
+
+        frame = as_table(inputs)
+        points = np.zeros((len(frame), len(self._columns)))
+        for index, column in enumerate(self._columns):
+            if self._kinds[index] == FIXED:
+                before, now = self._frame[column.name].iloc[which].astype(object), frame[column.name].astype(object)
+                same = (before.to_numpy() == now.to_numpy()) | (before.isna().to_numpy() & now.isna().to_numpy())
+                points[:, index] = ~same.astype(bool)
+            else:
+                points[:, index] = _numbers(frame[column.name], column, self._labels[index])
+        return points
+
+    def decode(self, points: "Points", which: "Rows") -> "pd.DataFrame":
         import pandas as pd
 
         made: dict[str, Any] = {}
@@ -104,11 +122,21 @@ def _encode(values: "pd.Series", column: Column) -> "tuple[NDArray[np.float64], 
         known = list(values.cat.categories) if isinstance(values.dtype, pd.CategoricalDtype) else []
         seen = [value for value in values.dropna().unique() if value not in set(known)]
         labels = (*known, *seen, *(name for name in column.categories if name not in {*known, *seen}))
-        codes = pd.Categorical(values, categories=list(labels)).codes.astype(np.float64)
-        return np.where(codes < 0, np.nan, codes), labels
+        return _numbers(values, column, labels), labels
     if _kind(column) == FIXED:
         return np.zeros(len(values)), ()
-    return values.to_numpy(dtype=np.float64, na_value=np.nan), ()
+    return _numbers(values, column, ()), ()
+
+
+def _numbers(values: "pd.Series", column: Column, labels: tuple[Any, ...]) -> "NDArray[np.float64]":
+    """Codes of a category, else the values themselves."""
+    import numpy as np
+    import pandas as pd
+
+    if column.type == "category":
+        codes = pd.Categorical(values, categories=list(labels)).codes.astype(np.float64)
+        return np.where(codes < 0, np.nan, codes)
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _codes(column: Column, labels: tuple[Any, ...]) -> "NDArray[np.float64]":

@@ -7,9 +7,8 @@ import re
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel
-
 from heliotrope.config._docs import attribute_docs
+from heliotrope.core.records import Record
 
 __all__ = ["python_page"]
 
@@ -71,8 +70,8 @@ def _members(described: type) -> list[str]:
 
 
 def _signature(value: Any, *, broken: bool = True) -> str:
-    if inspect.isclass(value) and issubclass(value, BaseModel):
-        value.model_rebuild()  # before it is built, it shows another signature
+    if inspect.isclass(value) and issubclass(value, Record):
+        value.model_rebuild()  # a record knows its own signature only once it is built
     try:
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):

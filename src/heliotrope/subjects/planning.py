@@ -1,6 +1,7 @@
 """Which models a dynamic check runs on, and what is still unknown of them. Nothing of the project is imported here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +13,12 @@ from heliotrope.engine.interface import Planned, Project
 from heliotrope.subjects._onnx_external import external_files_of
 from heliotrope.subjects.formats import FormatDescriptor, format_of
 
-__all__ = ["TABLE_SUFFIXES", "ModelTask", "Need", "is_table", "module_file", "plan_models"]
+__all__ = ["TABLE_SUFFIXES", "ModelTask", "Need", "is_table", "module_file", "plan_datasets", "plan_models"]
 
 Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat"]
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+_MODEL_INPUTS = frozenset({"weights", "loader"})
 
 
 class ModelTask(Record):
@@ -85,6 +87,33 @@ def _planned(
         reusable=not endpoint,
         environment=(model.endpoint.token_env,) if model.endpoint and model.endpoint.token_env else (),
     )
+
+
+def plan_datasets(project: Project) -> Iterator[Planned]:
+    """One Planned for each model with training data, for checks that look at data alone: the model is not opened.
+
+    Parameters and inputs leave out what belongs to the model itself, so that evidence outlives new weights.
+    """
+    if project.config is None:
+        return
+    for index, model in enumerate(project.config.models):
+        if model.data.train is None:
+            continue
+        planned = _planned(
+            project, index, model, format_of(model), ("input", "data.evaluate", "data.train"), sampled=False
+        )
+        kept = ModelConfig(name=model.name, task=model.task, input=model.input, labels=model.labels, data=model.data)
+        tables = [source for source in (model.data.train, model.data.evaluate) if source and is_table(source)]
+        yield replace(
+            planned,
+            parameters=ModelTask(model=kept),
+            inputs={name: path for name, path in planned.inputs.items() if name not in _MODEL_INPUTS},
+            missing=tuple(key for key in planned.missing if not key.endswith("].format")),
+            extra="data",
+            modules=("numpy", "scipy", "pandas", *(("pyarrow",) if tables else ())),
+            consent="none",
+            reusable=True,
+        )
 
 
 def module_file(root: Path, module: str) -> Path | None:

@@ -5,6 +5,8 @@ import time
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.services import PASSWORD, Postgres
 from tests.unit.ledger.forgery import ServerConnection, connected, entry, fill, forging
 
@@ -356,3 +358,86 @@ def test_damage_that_the_server_finds(url, postgres):
         ledger.verify()
     assert caught.value.hint
     postgres.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def test_blobs_in_the_database(url, tmp_path):
+    staged = tmp_path / "staged"
+    staged.write_bytes(b"x" * 2_500_000)
+    with open_ledger(url, create=True) as ledger:
+        blob = ledger.blobs.adopt(staged, "text/plain")
+        assert not staged.exists()
+        assert ledger.blobs.get(blob) == ledger.blobs.get(blob.sha256) == b"x" * 2_500_000
+        assert ledger.blobs.put(b"x" * 2_500_000, "text/plain") == blob
+        empty = ledger.blobs.put(b"", "text/plain")
+        assert ledger.blobs.get(empty) == b""
+        assert not ledger.blobs.has("0" * 64)
+        for unknown in ("0" * 64, "../etc"):
+            with pytest.raises(LedgerError) as caught:
+                ledger.blobs.get(unknown)
+            assert caught.value.hint
+        with pytest.raises(LedgerError, match="cannot be kept"):
+            ledger.blobs.put_file(tmp_path / "none", "text/plain")
+    with forging(url) as connection:
+        connection.execute("UPDATE blob_parts SET body = x'00' WHERE part = 1")
+    with open_ledger(url) as ledger:
+        for read in (lambda: ledger.blobs.get(blob), lambda: ledger.blobs.put(b"x" * 2_500_000, "text/plain")):
+            with pytest.raises(LedgerError, match="was changed"):
+                read()
+
+
+def test_a_blob_that_is_too_large(url):
+    from heliotrope.ledger._database_blobs import DatabaseBlobs
+
+    with open_ledger(url, create=True) as ledger:
+        blobs = DatabaseBlobs(ledger._database, limit=1000)
+        with pytest.raises(LedgerError, match="more than 1000 bytes"):
+            blobs.put(b"x" * 1001, "text/plain")
+
+
+COLUMNS = [("events", name) for name in ("sequence", "id", "time", "kind", "content_id", "size", "body", "hash")] + [
+    ("contents", "content_id"),
+    ("contents", "body"),
+    ("event_keys", "name"),
+    ("event_keys", "value"),
+    ("event_keys", "sequence"),
+]
+
+
+@settings(max_examples=30, suppress_health_check=list(HealthCheck), deadline=None)
+@given(cell=st.sampled_from(COLUMNS), row=st.integers(1, 10), drawn=st.data())
+def test_no_single_cell_can_be_forged(shared, cell, row, drawn):
+    """In a ledger that is put right again after each example."""
+    url, head, copy = shared
+    table, column = cell
+    whole = st.integers(-(2**63), 2**63 - 1)
+    text = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=70)
+    values = {"sequence": whole, "size": whole, "body": st.binary(max_size=200)}.get(column, text)
+    where = f"{column} = (SELECT {column} FROM {table} ORDER BY 1 LIMIT 1 OFFSET {row - 1})"
+    with forging(url) as connection:
+        try:
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (drawn.draw(values),))
+        except psycopg.IntegrityError:
+            return
+        same = set(connection.execute(f"SELECT * FROM {table}").fetchall()) == set(copy[table])
+    with open_ledger(url) as ledger:
+        try:
+            assert ledger.verify(head).records == 10
+            assert same
+        except LedgerTampered:
+            assert not same
+    with forging(url) as connection:
+        for name, kept in copy.items():
+            connection.execute(f"DELETE FROM {name}")
+            for values in kept:
+                connection.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(values))})", values)
+
+
+@pytest.fixture
+def shared(url):
+    head = fill(url)
+    with forging(url) as connection:
+        copy = {
+            name: connection.execute(f"SELECT * FROM {name}").fetchall()
+            for name in ("contents", "events", "event_keys")
+        }
+    return url, head, copy

@@ -64,24 +64,32 @@ class AnswerColumn:
             return array
         return without_marks(array, tuple(sorted(MISSING_MARKS - set(self.labels))))
 
-    def classes(self, names: Sequence[str]) -> "ClassAnswers":
-        """Answers as indices: by the names of the classes when every value is one of them, else as the index itself."""
+    def names(self) -> tuple[str, ...]:
+        """The different answers, as one writes them."""
+        return tuple(dict.fromkeys(label_text(value) for value in self._values()))
+
+    def _values(self) -> dict[object, int]:
         if self.first is None:
             raise InputError(
-                f"column {named(self.name)} holds more than {MAX_CLASSES} different values, the model has {len(names)} classes",
+                f"column {named(self.name)} holds more than {MAX_CLASSES} different values, too many for classes",
                 hint="name the column of classes under target, or set task: tabular-regression",
             )
-        by_name = {value: _by_name(value, names) for value in self.first}
+        return self.first
+
+    def classes(self, names: Sequence[str]) -> "ClassAnswers":
+        """Answers as indices: by the names of the classes when every value is one of them, else as the index itself."""
+        values = self._values()
+        by_name = {value: _by_name(value, names) for value in values}
         if None not in by_name.values():
             return ClassAnswers(self, {value: place for value, place in by_name.items() if place is not None})
-        by_index = {value: _by_index(value, len(names)) for value in self.first}
+        by_index = {value: _by_index(value, len(names)) for value in values}
         if None not in by_index.values():
             return ClassAnswers(self, {value: place for value, place in by_index.items() if place is not None})
         some_named = any(place is not None for place in by_name.values())
-        wrong = next(value for value in self.first if (by_name if some_named else by_index)[value] is None)
+        wrong = next(value for value in values if (by_name if some_named else by_index)[value] is None)
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         raise InputError(
-            f"row {self.first[wrong]} has the answer {shorten(printable(label_text(wrong)), 60)!r} in column"
+            f"row {values[wrong]} has the answer {shorten(printable(label_text(wrong)), 60)!r} in column"
             f" {named(self.name)}, which is no class of the model ({shorten(printable(shown), 200)})",
             hint="set labels to the values of this column in the order of the outputs, as in labels: [no, yes]",
         )

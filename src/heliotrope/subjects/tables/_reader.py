@@ -129,6 +129,9 @@ class TableReader:
         batch = next(regular(self.rows.select(self.features.names, wanted), max(1, len(wanted))))
         return self.features.frame(batch, wanted)
 
+    def answer_names(self) -> tuple[str, ...]:
+        return self.answers.names()
+
     def labelled(self, names: tuple[str, ...]) -> "TableDataset":
         reading = self.answers.classes(names) if names else NumberAnswers(self.answers)
         return TableDataset(self, reading)

@@ -1,0 +1,50 @@
+"""Signs that say of any attack whether it worked, and the verdict over all of them."""
+
+from collections.abc import Iterable
+
+from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, HealthVerdict, RestartResult, ThreatModel
+from heliotrope.subjects.statistics import exact_interval
+
+__all__ = ["MAX_LAST_RESTART", "clean_accuracy", "health_verdict", "saturated"]
+
+MAX_LAST_RESTART = 0.01
+"""Share of samples that the last restart may still break; more means that further restarts would help."""
+
+
+def health_verdict(indicators: Iterable[HealthIndicator]) -> HealthVerdict:
+    """Unsound if one failed, doubtful on a warning, else sound."""
+    states = {indicator.state for indicator in indicators}
+    return "unsound" if "failed" in states else "doubtful" if "warning" in states else "sound"
+
+
+def clean_accuracy(n: int, correct: int, declared: float | None) -> HealthIndicator:
+    """Whether the attacked sample is classified as the team says of all."""
+    usual, wide = exact_interval(correct, n), exact_interval(correct, n, 0.999)
+    state: HealthState = "unknown"
+    if declared is not None:
+        state = "ok" if usual.low <= declared <= usual.high else "warning"
+        state = state if wide.low <= declared <= wide.high else "failed"
+    return HealthIndicator(
+        id="clean-accuracy",
+        title="Clean accuracy is as declared",
+        state=state,
+        wanted="not declared" if declared is None else f"{declared:.4f} within the interval of what is measured",
+        actual=f"{correct / n:.4f}, 95 % interval {usual.low:.4f} to {usual.high:.4f}, n = {n}",
+        explanation="A model that does not reach its own clean accuracy is fed wrongly, or is not the one declared. "
+        "Outside the 95 % interval is a warning, outside the 99.9 % interval a failure.",
+    )
+
+
+def saturated(restarts: tuple[RestartResult, ...], threat: ThreatModel, n: int) -> HealthIndicator:
+    """Whether the last of several restarts still found much."""
+    restarts = restarts[: threat.restarts]
+    last = restarts[-1].broken / n
+    state: HealthState = "unknown" if len(restarts) < 2 else "warning" if last > MAX_LAST_RESTART else "ok"
+    return HealthIndicator(
+        id="saturated",
+        title="More restarts no longer help",
+        state=state,
+        wanted=f"the last of several restarts breaks at most {MAX_LAST_RESTART:.0%}",
+        actual=f"restart {len(restarts)} of {threat.restarts} broke {last:.2%}",
+        explanation="If every restart still breaks more, the true robust accuracy is lower than reported.",
+    )

@@ -1,0 +1,129 @@
+"""What follows from an attack, whatever kind it was: its outcome, findings and measurements. And progress on the way there."""
+
+import time
+
+from heliotrope.attack.interface import Tick
+from heliotrope.attack.rules import ATTACK_UNSOUND, EVASION_POSSIBLE
+from heliotrope.config.schema import Suite, ThreatConfig
+from heliotrope.core.evidence import Blob, statement
+from heliotrope.core.findings import Finding, Rule, fingerprint
+from heliotrope.core.measurements import Measurement
+from heliotrope.core.outcomes import Inconclusive, Passed
+from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, EvasionPredicate, ThreatModel
+from heliotrope.core.runs import CheckResult
+from heliotrope.engine.interface import RunContext, Task
+
+__all__ = ["capped", "conclude", "ticker"]
+
+_QUICK_STEPS = 20
+_QUICK_RESTARTS = 1
+_TICK_SECONDS = 0.25
+
+
+def capped(declared: ThreatConfig, suite: Suite | None) -> tuple[int, int]:
+    """Steps and restarts as they are carried out: the quick suite caps them at 20 and 1."""
+    if suite != "quick":
+        return declared.steps, declared.restarts
+    return min(declared.steps, _QUICK_STEPS), min(declared.restarts, _QUICK_RESTARTS)
+
+
+def conclude(
+    task: Task, digests: dict[str, str], predicate: EvasionPredicate, declared: ThreatConfig | None, note: str = ""
+) -> CheckResult:
+    """Outcome, findings and measurements of an attack; `note` is added to its number."""
+    threat, interval = predicate.threat, predicate.robust_interval
+    number = (
+        f"robust accuracy {100 * predicate.robust_accuracy:.2f} % "
+        f"(95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %) "
+        f"at {threat.norm} eps {threat.eps:g}, {threat.steps} steps x {threat.restarts}, n = {predicate.n}"
+        f"{_capped(declared, threat)}{note}"
+    )
+    findings = []
+    if predicate.broken:
+        message = f"{predicate.broken} of {predicate.clean_correct} correctly classified inputs were misled; {number}"
+        findings.append(_finding(task, EVASION_POSSIBLE, message, threat))
+    outcome: Passed | Inconclusive = Passed(reason=number)
+    if predicate.health_verdict == "unsound":
+        failed = [indicator for indicator in predicate.health if indicator.state == "failed"]
+        reason = "; ".join(f"{indicator.title}: no ({indicator.actual})" for indicator in failed)
+        outcome = Inconclusive(reason=f"the attack is unsound: {reason}; {number} must not be relied on")
+        findings.insert(0, _finding(task, ATTACK_UNSOUND, reason, threat))
+    elif predicate.health_verdict == "doubtful":
+        doubts = [indicator.title for indicator in predicate.health if indicator.state == "warning"]
+        outcome = Passed(reason=f"{number}; doubtful: not shown that: {'; '.join(doubts)}")
+    blobs = [
+        predicate.samples,
+        *(blob for example in predicate.examples for blob in (example.original, example.perturbed, example.difference)),
+    ]
+    unique: dict[str, Blob] = {blob.sha256: blob for blob in blobs if blob is not None}
+    return CheckResult(
+        outcome=outcome,
+        evidence=(statement(digests, EVASION_PREDICATE, predicate),),
+        findings=tuple(findings),
+        measurements=_measurements(task, predicate),
+        blobs=tuple(unique.values()),
+    )
+
+
+def _capped(declared: ThreatConfig | None, carried_out: ThreatModel) -> str:
+    if declared is None or (declared.steps, declared.restarts) == (carried_out.steps, carried_out.restarts):
+        return ""
+    return f" (quick suite; configured are {declared.steps} steps x {declared.restarts})"
+
+
+def _measurements(task: Task, predicate: EvasionPredicate) -> tuple[Measurement, ...]:
+    """Robust accuracy has no value when the attack was unsound: nothing may be decided on it."""
+    threat = predicate.threat
+    unsound = predicate.health_verdict == "unsound"
+    return (
+        Measurement(
+            metric="robust_accuracy",
+            value=None if unsound else predicate.robust_accuracy,
+            undefined_reason="the attack was unsound: see its health indicators" if unsound else None,
+            n=predicate.n,
+            interval=None if unsound else predicate.robust_interval,
+            direction="higher",
+            subject=task.subject.urn,
+            conditions={
+                "norm": threat.norm,
+                "eps": threat.eps,
+                "steps": threat.steps,
+                "restarts": threat.restarts,
+            },
+        ),
+        Measurement(
+            metric="clean_accuracy_attacked_sample",
+            value=predicate.clean_accuracy,
+            n=predicate.n,
+            interval=predicate.clean_interval,
+            direction="higher",
+            subject=task.subject.urn,
+        ),
+    )
+
+
+def _finding(task: Task, rule: Rule, message: str, threat: ThreatModel) -> Finding:
+    return Finding(
+        rule=rule.id,
+        severity=rule.severity,
+        confidence="high",
+        message=message,
+        subject=task.subject.urn,
+        fingerprint=fingerprint(rule.id, task.subject.urn, f"{threat.norm} {threat.eps:g}"),
+        fix=rule.fix,
+        taxonomy=rule.taxonomy,
+    )
+
+
+def ticker(context: RunContext, begin: float, length: float, text: str) -> Tick:
+    """Progress a few times a second, never backwards."""
+    furthest, said = 0.0, 0.0
+
+    def tick(share: float) -> None:
+        nonlocal furthest, said
+        furthest = max(furthest, begin + length * share)
+        if time.monotonic() - said >= _TICK_SECONDS:
+            said = time.monotonic()
+            context.progress(furthest, 1.0, text)
+
+    return tick

@@ -1,0 +1,168 @@
+"""The share of inputs that stay right when an attacker may change them a little and can only ask: no gradients needed."""
+
+from heliotrope.attack._indicators import health_verdict
+from heliotrope.attack._outcome import capped, conclude, ticker
+from heliotrope.attack._search import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
+from heliotrope.attack._search_evidence import choose_examples, pack, show
+from heliotrope.attack._search_health import Searched, examine_search
+from heliotrope.attack._space import Space, array_space
+from heliotrope.attack._tables import table_space
+from heliotrope.config.schema import ModelConfig
+from heliotrope.core.errors import InputError
+from heliotrope.core.outcomes import NotApplicable
+from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate, ThreatModel
+from heliotrope.core.runs import CheckResult
+from heliotrope.engine.interface import RunContext
+from heliotrope.subjects.batching import as_array, as_table, rows_at_once
+from heliotrope.subjects.checking import model_check
+from heliotrope.subjects.formats import format_of
+from heliotrope.subjects.interface import Batch, Opened
+from heliotrope.subjects.planning import is_table
+from heliotrope.subjects.sampling import choose_rows, sample_size
+from heliotrope.subjects.statistics import exact_interval
+
+__all__ = ["evasion_search", "threat_of"]
+
+_REQUESTS = 0.6
+"""Share of an endpoint's budget that the attack may use; the rest is for health, curve and retries."""
+
+_FURTHER_REQUESTS = 60
+"""Requests for each batch beyond steps x restarts: a smaller change, the curve, the indicators."""
+
+
+def _not_for(model: ModelConfig) -> NotApplicable | None:
+    """Regressions have no class to leave; images of torch models are attacked along their gradients, which is stronger."""
+    if model.task == "tabular-regression":
+        return NotApplicable(
+            reason="a regression has no classes, so none can be mistaken for another",
+            facts=(f"task of {model.name} is tabular-regression",),
+        )
+    descriptor, source = format_of(model), model.data.evaluate
+    if descriptor is not None and descriptor.format == "torch" and source is not None and not is_table(source):
+        return NotApplicable(
+            reason="evasion.pgd attacks this model along its gradients, which finds more",
+            facts=(f"format of {model.name} is torch", "data.evaluate is no table"),
+        )
+    return None
+
+
+@model_check(
+    id="evasion.search",
+    version="1",
+    title="Accuracy under a search without gradients",
+    needs=("loader", "input", "output", "data.evaluate", "threat"),
+    estimate=15.0,
+    excludes=_not_for,
+)
+def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
+    """Attack evaluation samples by asking. Inconclusive when a health indicator failed; floors are for policy to set."""
+    threat = threat_of(opened)
+    batch, note = _sample(opened, threat)
+    target = _target(opened, batch, threat, context)
+    result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.9, "searching"))
+    shown = choose_examples(target, threat, result)
+    columns = opened.data.columns
+    if columns:
+        sparsify(target, shown, result)
+    packed = pack(target, threat, result, columns)
+    context.progress(0.95, 1.0, "checking the attack")
+    health = examine_search(
+        Searched(
+            target,
+            threat,
+            result,
+            packed.which,
+            packed.read_back,
+            output=opened.model.output,
+            declared_accuracy=opened.parameters.model.declared.clean_accuracy,
+            seed=opened.task.seed,
+        )
+    )
+    n, clean, robust = len(batch), result.right_at(0), result.right_at(threat.eps)
+    predicate = EvasionPredicate(
+        attack="search",
+        threat=threat,
+        n=n,
+        clean_correct=clean,
+        broken=clean - robust,
+        clean_accuracy=clean / n,
+        clean_interval=exact_interval(clean, n),
+        robust_accuracy=robust / n,
+        robust_interval=exact_interval(robust, n),
+        curve=_curve(threat, result, n),
+        restarts=tuple(result.restarts),
+        health=health,
+        health_verdict=health_verdict(health),
+        examples=show(target, threat, result, shown, names=opened.model.names, columns=columns, context=context),
+        forward_passes=target.asked,
+        gradient_passes=0,
+        samples=context.store(packed.data, packed.media_type) if clean > robust else None,
+        data=opened.data.digests,
+    )
+    return conclude(opened.task, opened.model.digests, predicate, opened.parameters.threat, note)
+
+
+def threat_of(opened: Opened) -> ThreatModel:
+    """The configured threat as it is carried out on this subject."""
+    declared, model = opened.parameters.threat, opened.parameters.model
+    if declared is None:
+        raise InputError(f"model {model.name!r} lacks a threat", hint="fill threat, as in threat: {eps: 0.5}")
+    steps, restarts = capped(declared, opened.parameters.suite)
+    table = opened.data.kind == "table"
+    if not table and model.input is None:
+        raise InputError(f"model {model.name!r} lacks input", hint="fill input, as in input: {shape: [1, 28, 28]}")
+    low, high = (None, None) if table or model.input is None else model.input.range
+    return ThreatModel(
+        norm=declared.norm,
+        eps=declared.eps,
+        steps=steps,
+        restarts=restarts,
+        step_size=declared.eps,  # every step goes to an end of what is allowed
+        input_low=low,
+        input_high=high,
+        changed_categories=declared.changed_categories if table else None,
+    )
+
+
+def _sample(opened: Opened, threat: ThreatModel) -> tuple[Batch, str]:
+    """A seeded choice of rows; of an endpoint no more than its budget permits, which is said."""
+    total = len(opened.data)
+    size, note = sample_size(opened.parameters, total), ""
+    endpoint = opened.parameters.model.endpoint
+    if endpoint is not None:
+        each = threat.steps * threat.restarts + _FURTHER_REQUESTS
+        affordable = int(_REQUESTS * endpoint.budget / each) * endpoint.batch
+        if affordable < endpoint.batch:
+            raise InputError(
+                f"endpoint.budget of {endpoint.budget} requests does not suffice for {threat.steps} steps x {threat.restarts}",
+                hint=f"set endpoint.budget to {int(each / _REQUESTS) + 1} or more, or fewer steps and restarts",
+            )
+        if affordable < size:
+            size, note = affordable, f" (as many samples as endpoint.budget permits, not {size})"
+    return opened.data.take(choose_rows(total, size, opened.task.seed)), note
+
+
+def _target(opened: Opened, batch: Batch, threat: ThreatModel, context: RunContext) -> SearchTarget:
+    return SearchTarget(
+        scores=opened.model.scores,
+        space=_space(opened, batch, threat),
+        labels=batch.answers.astype("int64"),
+        rows=batch.rows,
+        batch=rows_at_once(opened, context.limits.memory_bytes),
+        classes=opened.model.classes,
+    )
+
+
+def _space(opened: Opened, batch: Batch, threat: ThreatModel) -> Space:
+    if opened.data.kind == "table":
+        return table_space(as_table(batch.inputs), opened.data.columns, threat)
+    return array_space(as_array(batch.inputs), threat)
+
+
+def _curve(threat: ThreatModel, result: SearchResult, n: int) -> tuple[CurvePoint, ...]:
+    points = []
+    for fraction in CURVE_FRACTIONS:
+        radius = threat.eps if fraction == 1 else float(f"{fraction * threat.eps:.12g}")
+        right = result.right_at(radius)
+        points.append(CurvePoint(eps=radius, accuracy=right / n, n=n, interval=exact_interval(right, n)))
+    return tuple(points)
