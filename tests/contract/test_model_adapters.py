@@ -143,6 +143,22 @@ def sklearn_case(root, table, monkeypatch):
     return case("sklearn", "sklearn", root, config={"path": "m.pkl"}, inputs=table[0], names=names, answers=said)
 
 
+def sklearn_skops_case(root, table, monkeypatch):
+    """Labels alone, by skops."""
+    skops = pytest.importorskip("skops.io", reason="needs the extra 'sklearn'")
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame, answers = table[0][["mean size", "age"]], np.array(["low", "mid", "top"])[table[1]]
+    forest = RandomForestClassifier(5, random_state=0).fit(frame, answers)
+    skops.dump(forest, root / "m.skops")
+    names = ("low", "mid", "top")
+    said = np.eye(3)[[names.index(name) for name in forest.predict(frame)]]
+    config = {"path": "m.skops", "output": "labels"}
+    return case(
+        "sklearn skops", "sklearn", root, config=config, inputs=frame, names=names, answers=said, takes_missing=True
+    )
+
+
 def sklearn_margin_case(root, table, monkeypatch):
     """decision_function of two classes, on arrays, by joblib."""
     pytest.importorskip("sklearn", reason="needs the extra 'sklearn'")
@@ -274,6 +290,7 @@ FILES = (
     onnx_images_case,
     onnx_table_case,
     sklearn_case,
+    sklearn_skops_case,
     sklearn_margin_case,
     sklearn_values_case,
     xgboost_case,
