@@ -37,7 +37,8 @@ class Threat:
     eps: float
     """Largest change: in the units of the inputs, for tables in spreads of each column."""
     norm: Norm = "Linf"
-    steps: int = 40
+    steps: int | None = None
+    """Of each attempt; None: 40 along gradients, 100 to 1000 questions where there are none."""
     restarts: int = 5
 
     def configured(self) -> ThreatConfig:

@@ -15,16 +15,16 @@ from heliotrope.engine.interface import RunContext, Task
 
 __all__ = ["capped", "conclude", "ticker"]
 
-_QUICK_STEPS = 20
 _QUICK_RESTARTS = 1
 _TICK_SECONDS = 0.25
 
 
-def capped(declared: ThreatConfig, suite: Suite | None) -> tuple[int, int]:
-    """Steps and restarts as they are carried out: the quick suite caps them at 20 and 1."""
+def capped(declared: ThreatConfig, suite: Suite | None, *, usual: int, quick: int) -> tuple[int, int]:
+    """Steps and restarts as they are carried out: `usual` steps if none are declared; the quick suite caps both."""
+    steps = declared.steps or usual
     if suite != "quick":
-        return declared.steps, declared.restarts
-    return min(declared.steps, _QUICK_STEPS), min(declared.restarts, _QUICK_RESTARTS)
+        return steps, declared.restarts
+    return min(steps, quick), min(declared.restarts, _QUICK_RESTARTS)
 
 
 def conclude(
@@ -66,9 +66,12 @@ def conclude(
 
 
 def _capped(declared: ThreatConfig | None, carried_out: ThreatModel) -> str:
-    if declared is None or (declared.steps, declared.restarts) == (carried_out.steps, carried_out.restarts):
+    if declared is None:
         return ""
-    return f" (quick suite; configured are {declared.steps} steps x {declared.restarts})"
+    steps = declared.steps or carried_out.steps
+    if (steps, declared.restarts) == (carried_out.steps, carried_out.restarts):
+        return ""
+    return f" (quick suite; configured are {steps} steps x {declared.restarts})"
 
 
 def _measurements(task: Task, predicate: EvasionPredicate) -> tuple[Measurement, ...]:

@@ -32,6 +32,11 @@ _PACKED_PIXELS = 3
 """Pixels for each byte of a compressed file of images."""
 
 _START_SECONDS = 8.0
+
+USUAL_STEPS = 40
+"""Along the gradient, when none are configured."""
+
+_QUICK_STEPS = 20
 _UNKNOWN_ROWS = 10_000
 
 
@@ -112,8 +117,9 @@ def effective_threat(parameters: ModelTask) -> ThreatModel:
     declared, model = parameters.threat, parameters.model
     if declared is None or model.input is None:
         raise InputError(f"model {model.name!r} lacks a threat or input", hint="fill threat and input")
-    steps, restarts = capped(declared, parameters.suite)
-    size = (declared.step_size or 2.5 * declared.eps / declared.steps) * declared.steps / steps
+    usual = declared.steps or USUAL_STEPS
+    steps, restarts = capped(declared, parameters.suite, usual=usual, quick=_QUICK_STEPS)
+    size = (declared.step_size or 2.5 * declared.eps / usual) * usual / steps
     return ThreatModel(
         norm=declared.norm,
         eps=declared.eps,

@@ -1,5 +1,7 @@
 """The share of inputs that stay right when an attacker may change them a little and can only ask: no gradients needed."""
 
+import math
+
 from heliotrope.attack._indicators import health_verdict
 from heliotrope.attack._outcome import capped, conclude, ticker
 from heliotrope.attack._search import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
@@ -22,6 +24,12 @@ from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 
 __all__ = ["evasion_search", "threat_of"]
+
+_QUESTIONS_A_VALUE = 10
+"""Of each attempt on a sample, for every value that may change: a gradient says in one step what a question says of one."""
+
+_FEWEST_QUESTIONS, _MOST_QUESTIONS = 100, 1000
+_QUICK_QUESTIONS = 100
 
 _REQUESTS = 0.6
 """Share of an endpoint's budget that the attack may use; the rest is for health, curve and retries."""
@@ -107,7 +115,7 @@ def threat_of(opened: Opened) -> ThreatModel:
     declared, model = opened.parameters.threat, opened.parameters.model
     if declared is None:
         raise InputError(f"model {model.name!r} lacks a threat", hint="fill threat, as in threat: {eps: 0.5}")
-    steps, restarts = capped(declared, opened.parameters.suite)
+    steps, restarts = capped(declared, opened.parameters.suite, usual=_usual_questions(opened), quick=_QUICK_QUESTIONS)
     table = opened.data.kind == "table"
     if not table and model.input is None:
         raise InputError(f"model {model.name!r} lacks input", hint="fill input, as in input: {shape: [1, 28, 28]}")
@@ -122,6 +130,13 @@ def threat_of(opened: Opened) -> ThreatModel:
         input_high=high,
         changed_categories=declared.changed_categories if table else None,
     )
+
+
+def _usual_questions(opened: Opened) -> int:
+    """Of each attempt, when no steps are configured."""
+    shape = opened.parameters.model.input.shape if opened.parameters.model.input is not None else None
+    width = len(opened.data.columns) or math.prod(shape or (1,))
+    return min(_MOST_QUESTIONS, max(_FEWEST_QUESTIONS, _QUESTIONS_A_VALUE * width))
 
 
 def _sample(opened: Opened, threat: ThreatModel) -> tuple[Batch, str]:

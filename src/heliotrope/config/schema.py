@@ -143,8 +143,8 @@ class ThreatConfig(Record):
     """Linf bounds the change of every value by eps, L2 the length of the whole change."""
     eps: float = Field(gt=0)
     """The largest perturbation, as in 0.1 for images in [0, 1]."""
-    steps: int = Field(default=40, ge=1, le=100_000)
-    """Steps of each attempt: gradients of torch models, questions for all others."""
+    steps: int | None = Field(default=None, ge=1, le=100_000)
+    """Steps of each attempt; default: 40 along gradients of torch models, 100 to 1000 questions (10 a value) to all others."""
     restarts: int = Field(default=5, ge=1, le=1000)
     """Attempts from different random starts for every sample."""
     step_size: float | None = Field(default=None, gt=0)

@@ -218,7 +218,7 @@ def test_the_quick_suite_caps_the_questions(mixed, tmp_path):
     threat = {"eps": 0.5, "steps": 40, "restarts": 5}
     opened = subject(model, Data(frame, answers, columns_of(frame)), threat=threat, suite="quick")
     result, predicate, _ = run_check(CHECK, opened, tmp_path)
-    assert (predicate["n"], predicate["threat"]["steps"], predicate["threat"]["restarts"]) == (200, 20, 1)
+    assert (predicate["n"], predicate["threat"]["steps"], predicate["threat"]["restarts"]) == (200, 40, 1)
     assert "configured are 40 steps x 5" in result.outcome.reason
     assert predicate["forward_passes"] < 200 * 20 * 2
     assert predicate["gradient_passes"] == 0
