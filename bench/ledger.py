@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +30,10 @@ def main() -> list[dict[str, str | float]]:
     finally:
         shutil.rmtree(folder)
     size = len(canonical_bytes(_evidence(0)))
+    return [*_file_rows(rounds, size), *_server_rows(size)]
+
+
+def _file_rows(rounds: list[tuple[float, float]], size: int) -> list[dict[str, str | float]]:
     return [
         {
             "name": f"evidence appends, batches of {_BATCH}, synchronous=FULL, {size} bytes each",
@@ -45,7 +50,35 @@ def main() -> list[dict[str, str | float]]:
     ]
 
 
-def _round(path: Path, number: int) -> tuple[float, float]:
+def _server_rows(size: int) -> list[dict[str, str | float]]:
+    """The same on a server of its own over a Unix socket, its files in the folder for temporary files; none without one."""
+    sys.path.insert(0, str(_CHECKOUT))
+    from tests.services import installed_programs, served
+
+    programs = installed_programs()
+    if programs is None:
+        print("ledger: no PostgreSQL server is installed: its rows are left out")
+        return []
+    with tempfile.TemporaryDirectory() as state, served(programs) as server:
+        os.environ["HELIOTROPE_STATE_HOME"] = state
+        rounds = [_round(server.new_url(), number) for number in range(_ROUNDS)]
+    return [
+        {
+            "name": f"PostgreSQL: evidence appends, batches of {_BATCH}, synchronous_commit=on, {size} bytes each",
+            "value": max(appends for appends, _ in rounds),
+            "unit": "records/s",
+            "target": "",
+        },
+        {
+            "name": f"PostgreSQL: verify {_BATCH * _BATCHES} records",
+            "value": max(verified for _, verified in rounds),
+            "unit": "records/s",
+            "target": "",
+        },
+    ]
+
+
+def _round(path: Path | str, number: int) -> tuple[float, float]:
     first = number * _BATCH * _BATCHES
     statements = [_evidence(first + index) for index in range(_BATCH * _BATCHES)]
     with open_ledger(path, create=True) as ledger:

@@ -95,6 +95,45 @@ def _safetensors(path: Path) -> None:
             file.write(_weights(size))
 
 
+def _joblib(path: Path) -> None:
+    """A hundred arrays of 2 MB between the opcodes."""
+    import joblib
+    import numpy as np
+
+    joblib.dump([np.frombuffer(_weights(2 * _MIB), np.float32) for _ in range(100)], path)
+
+
+def _joblib_packed(path: Path) -> None:
+    """200 MB of numbers that compress to half: two passes of decompression are what it costs."""
+    import joblib
+    import numpy as np
+
+    rows = np.frombuffer(os.urandom(_MIB), np.uint8).astype(np.uint16)
+    joblib.dump([np.tile(rows, 50), np.tile(rows[::-1], 50)], path, compress=3)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _onnx(path: Path) -> None:
+    """20,000 nodes and a hundred tensors of 2 MB, written on the wire."""
+    node = _field(1, _field(1, b"x") + _field(2, b"y") + _field(4, b"Relu"))
+    tensor = _field(5, b"\x08" + _varint(_MIB // 2) + b"\x10\x01" + _field(9, _weights(2 * _MIB)))
+    graph = node * 20_000 + tensor * 100
+    with path.open("wb") as file:
+        file.write(b"\x08\x08" + _varint(7 << 3 | 2) + _varint(len(graph)))
+        file.write(graph)
+
+
 def _many(path: Path) -> None:
     path.mkdir()
     for number in range(500):
@@ -106,6 +145,9 @@ _CASES = (
     ("a pickle of 14 million opcodes", _heavy_pickle, 10, 150),
     ("a torch archive of 200 MB", _torch_zip, 0.4, 60),
     ("a safetensors file of 200 MB", _safetensors, 0.4, 60),
+    ("a joblib file of 200 MB", _joblib, 0.5, 60),
+    ("a compressed joblib file of 200 MB", _joblib_packed, 3, 80),
+    ("an ONNX model of 200 MB", _onnx, 0.8, 60),
     ("500 small files", _many, 0.5, 60),
 )
 """Name, what makes it, and the targets. Hashing 200 MB takes 0.15 CPU s where the processor has instructions for it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.services import postgres, postgres_server  # noqa: F401 - fixtures
+from tests.services import kind_of_database, new_place, place, postgres, postgres_server  # noqa: F401 - fixtures
 
 settings.register_profile("heliotrope", deadline=None)  # two busy cores make timings jump
 settings.load_profile("heliotrope")

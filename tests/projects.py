@@ -1,8 +1,8 @@
-"""Small projects with a real torch model on real images, made in a moment."""
+"""Small projects with a real model on real images or tables, made in a moment."""
 
 from pathlib import Path
 
-__all__ = ["linear_project", "write_images"]
+__all__ = ["linear_project", "table_project", "write_images", "write_loans"]
 
 NETWORK = """
 import torch
@@ -56,5 +56,64 @@ def linear_project(folder: Path, *, network: str = NETWORK, config: str = CONFIG
     save_file({"1.weight": weight, "1.bias": torch.zeros(3)}, str(folder / "weights.safetensors"))
     write_images(folder / "test.npz")
     (folder / "network.py").write_text(network)
+    (folder / "heliotrope.yaml").write_text(config)
+    return folder
+
+
+TABLE_CONFIG = """
+version: 1
+project: loans
+models:
+  - name: scores
+    path: model.ubj
+    format: xgboost
+    task: tabular-classification
+    labels: ["no", "yes"]
+    data:
+      train: {path: train.parquet, target: paid}
+      evaluate: {path: test.csv, target: paid}
+checks: {time_limit: 60}
+"""
+
+
+def write_loans(path: Path, *, count: int = 300, seed: int = 0) -> None:
+    """A table of numbers, a truth value and a category whose answer follows from all of them, with noise; by the suffix."""
+    import numpy as np
+    import pandas as pd
+
+    generator = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "income": generator.normal(3000, 800, count).round(2),
+            "years": generator.integers(0, 30, count),
+            "owner": generator.random(count) < 0.4,
+            "town": generator.choice(["arles", "basel", "cork"], count),
+        }
+    )
+    score = (frame["income"] - 3000) / 800 + (frame["years"] - 15) / 8 + 1.5 * frame["owner"]
+    frame["paid"] = np.where(score + generator.normal(0, 0.5, count) > 0, "yes", "no")
+    frame.loc[generator.random(count) < 0.05, "income"] = np.nan
+    match path.suffix:
+        case ".parquet":
+            frame.to_parquet(path)
+        case ".tsv":
+            frame.to_csv(path, index=False, sep="\t")
+        case _:
+            frame.to_csv(path, index=False)
+
+
+def table_project(folder: Path, *, config: str = TABLE_CONFIG) -> Path:
+    """A project with boosted trees on a table: trained on parquet, evaluated on csv."""
+    import pandas as pd
+    import xgboost
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_loans(folder / "train.parquet", count=500, seed=1)
+    write_loans(folder / "test.csv", count=300, seed=2)
+    frame = pd.read_parquet(folder / "train.parquet")
+    inputs = frame.drop(columns="paid").astype({"town": "category"})
+    matrix = xgboost.DMatrix(inputs, (frame["paid"] == "yes").astype(int), enable_categorical=True)
+    trees = xgboost.train({"objective": "binary:logistic", "max_depth": 3, "nthread": 1}, matrix, num_boost_round=20)
+    trees.save_model(folder / "model.ubj")
     (folder / "heliotrope.yaml").write_text(config)
     return folder

@@ -8,14 +8,24 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-__all__ = ["PASSWORD", "Postgres", "postgres", "postgres_server"]
+__all__ = [
+    "PASSWORD",
+    "Postgres",
+    "installed_programs",
+    "kind_of_database",
+    "new_place",
+    "place",
+    "postgres",
+    "postgres_server",
+    "served",
+]
 
 PASSWORD = "open sesame: §@/%"
 _NUMBERS = itertools.count(1)
@@ -101,7 +111,13 @@ def run_as_service(command: list[str]) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """A server for the whole session; tests that stop it start it again."""
-    with _served() as server:
+    programs = installed_programs()
+    if programs is None:
+        reason = "no PostgreSQL server is installed (apt-get install postgresql)"
+        if os.environ.get("HELIOTROPE_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with served(programs) as server:
         yield server
 
 
@@ -115,9 +131,30 @@ def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
     postgres_server.start()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind_of_database(request: pytest.FixtureRequest) -> str:
+    """What is not about a file must hold for both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def new_place(kind_of_database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Path | str]:
+    """Gives places for ledgers, one after the other, on either database."""
+    if kind_of_database == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.new_url
+    return lambda: tmp_path / f"ledger-{next(_NUMBERS)}.db"
+
+
+@pytest.fixture
+def place(new_place: Callable[[], Path | str]) -> Path | str:
+    """A place for a ledger on either database."""
+    return new_place()
+
+
 @contextlib.contextmanager
-def _served() -> Iterator[Postgres]:
-    programs = _programs()
+def served(programs: Path) -> Iterator[Postgres]:
+    """A server as long as the context lasts."""
     folder = Path(tempfile.mkdtemp(prefix="helio-pg-"))
     if os.geteuid() == 0:
         found = pwd.getpwnam("postgres")
@@ -143,17 +180,14 @@ def _served() -> Iterator[Postgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path:
-    """The folder of the newest server that is installed; without one the test skips, or fails where it must not."""
+def installed_programs() -> Path | None:
+    """The folder of the newest server that is installed."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     found = shutil.which("initdb")
     for place in [*places, *([Path(found).resolve().parent] if found else [])]:
         if (place / "initdb").exists() and (place / "pg_ctl").exists():
             return place
-    reason = "no PostgreSQL server is installed (apt-get install postgresql)"
-    if os.environ.get("HELIOTROPE_REQUIRE_SERVICES") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return None
 
 
 def _free_port() -> int:

@@ -14,6 +14,13 @@ from sklearn.linear_model import LogisticRegression
 
 NAME = "digits"
 MAX_BODY = 16 * 2**20
+METADATA = {
+    "name": NAME,
+    "versions": ["1"],
+    "platform": "sklearn",
+    "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 1, 8, 8]}],
+    "outputs": [{"name": "probabilities", "datatype": "FP64", "shape": [-1, 10]}],
+}
 TEMPLATE_ADDRESS = "http://127.0.0.1:8080"
 
 
@@ -23,7 +30,7 @@ def handler(model: LogisticRegression) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             if self.path == f"/v2/models/{NAME}":
-                self.answer(200, {"name": NAME, "versions": ["1"], "platform": "sklearn"})
+                self.answer(200, METADATA)
             else:
                 self.answer(404, {"error": "no such model"})
 

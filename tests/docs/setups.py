@@ -1,7 +1,6 @@
 """What the reader of a how-to guide is assumed to have."""
 
 import pickle
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,13 +38,6 @@ def _plugin(folder: Path) -> None:
     """The example of a plug-in, at its place in the repository."""
     (folder / "examples").mkdir()
     (folder / "examples" / "plugin").symlink_to(ROOT / "examples" / "plugin")
-
-
-def _virtual_environment(folder: Path) -> None:
-    """pip installs beside the packages that are there, not among them."""
-    import subprocess
-
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
 
 
 SETUPS: dict[str, Callable[[Path], None]] = {

@@ -93,7 +93,7 @@ def test_a_malicious_file_fails_the_step_and_leaves_reports_and_a_summary(run_st
     assert "model.pkl" in step.summary
     assert json.loads(Path(step.outputs["sarif"]).read_text())["version"] == "2.1.0"
     assert json.loads(Path(step.outputs["json"]).read_text())["schema"] == "heliotrope.assessment/v1"
-    for name in ("html", "junit"):
+    for name in ("html", "junit", "bom"):
         assert Path(step.outputs[name]).is_file()
     assert set(step.outputs) == set(ACTION["outputs"])
 

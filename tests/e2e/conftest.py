@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,20 @@ def helio(tmp_path: Path):
 
 @pytest.fixture
 def reports():
-    """The texts of the five reports in the one report folder below a state folder."""
+    """The texts of the six reports in the one report folder below a state folder."""
 
     def read(state: Path) -> dict[str, str]:
         (folder,) = sorted((state / "reports").iterdir())[-1:]
         return {path.name: path.read_text("utf-8") for path in folder.iterdir()}
 
     return read
+
+
+LEDGERS = {"sqlite": lambda project: str(project.parent / "ledger.db")}
+"""Kinds of ledgers that faults are tried with. A kind that needs a server is one entry more, which gives its URL."""
+
+
+@pytest.fixture(params=LEDGERS)
+def ledger_location(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """What --ledger says for a project."""
+    return LEDGERS[request.param]

@@ -90,12 +90,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.process.communicate()
 
 
-@pytest.fixture
-def ledger_location() -> Callable[[Path], str]:
-    """Where the ledger of a project lies. A shared database is one more parameter of this fixture."""
-    return lambda project: str(project.parent / "ledger.db")
-
-
 @dataclass
 class World:
     """A project, its ledger, and what was acknowledged so far."""
@@ -168,7 +162,8 @@ class World:
         return [line for line in found if line]
 
     def left_over(self) -> list[str]:
-        return [path.name for path in (self.project.parent / "tmp").iterdir()]
+        """Folders of runs. One without a lock file, left by a kill between two system calls, is removed after an hour."""
+        return [path.parent.name for path in (self.project.parent / "tmp").glob("*/lock")]
 
 
 @pytest.fixture
@@ -220,7 +215,7 @@ def points(count: int, sample: int) -> list[int]:
 
 def goes_on(world: World, expected: object) -> None:
     again = world.assess()
-    assert outline(again) == expected
+    assert outline(again) == expected, [run["reason"] for run in json.loads(again.out)["runs"]]
     world.whole()
     assert world.left_over() == [], "temporary folders of dead runs are removed by the next"
 
@@ -292,7 +287,7 @@ def test_a_worker_killed_at_any_step_is_an_error_and_the_next_run_concludes(worl
 
 def system_calls(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [
-        "strace", "-f", "--seccomp-bpf", "-o", str(world.project.parent / "trace"), *arguments,
+        "strace", "-f", "-o", str(world.project.parent / "trace"), *arguments,
         Path(sys.executable).with_name("helio"), "assess", world.project, "--ledger", world.ledger, "-q",
     ]  # fmt: skip
     env = {
@@ -325,13 +320,17 @@ def killed_at_system_calls(make: Callable[[], World], undisturbed: Any, sample: 
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     found = traced(make())
-    for place in points(len(found), sample):
+    chosen = points(len(found), sample)
+    killed = 0
+    for place in chosen:
         name, number = found[place - 1]
         world = make()
         done = system_calls(world, "-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={number}")
-        assert done.returncode == -signal.SIGKILL or done.returncode in (0, 3), (name, number, done.stderr)
+        assert done.returncode in (-signal.SIGKILL, 0), (name, number, done.stderr)
+        killed += done.returncode != 0
         world.whole()
         goes_on(world, undisturbed[0])
+    assert killed >= 0.9 * len(chosen), "system calls vary from run to run, but not by that much"
 
 
 def test_killed_at_sampled_system_calls(make, undisturbed):

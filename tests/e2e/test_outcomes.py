@@ -81,7 +81,8 @@ def test_every_outcome_is_reached_and_visible_in_every_format(helio, plugins, pr
     seen = {run["check"]: (run["outcome"], run["code"]) for run in document["runs"]}
     assert {name: seen.get(name) for name in EXPECTED} == EXPECTED
     texts = reports(project / ".heliotrope")
-    assert set(texts) == {"report.html", "report.json", "report.sarif", "report.junit.xml", "report.md"}
+    formats = {"report.html", "report.json", "report.sarif", "report.junit.xml", "report.md", "bom.cdx.json"}
+    assert set(texts) == formats
     table = helio("assess", project, env=plugins).out
     for name in ("t.inconclusive", "t.skipped", "t.crashes", "t.hangs", "t.eats", "plugin.t_broken"):
         for form, text in {**texts, "table": table}.items():

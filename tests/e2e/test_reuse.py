@@ -29,6 +29,7 @@ def test_what_has_not_changed_is_not_run_again_and_fresh_runs_it(helio, project)
     second = assess(helio, project)
     assert reused(second) == {
         "scan.files": True,
+        "supply.dependencies": True,
         "supply.inventory": True,
         "quality.performance": True,
         "evasion.pgd": True,

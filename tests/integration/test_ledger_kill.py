@@ -9,29 +9,14 @@ import subprocess
 import time
 
 import pytest
+from tests.integration.killing import child
 
 from heliotrope.core.errors import LedgerError
-from heliotrope.ledger import Entry, open_ledger
+from heliotrope.ledger import Entry, import_ledger, open_ledger
 from heliotrope.ledger.blobs import BlobStore
 
-ROUNDS = 25
+ROUNDS = 15
 _SEED = 20261123
-
-
-def _child(work):
-    """Fork; the child does its work, telling over a pipe what was acknowledged, and never returns here."""
-    reader, writer = os.pipe()
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            os.close(reader)
-            work(lambda text: os.write(writer, text.encode()))
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-    return process, reader
 
 
 def _append_for_ever(path, say, rng):
@@ -59,13 +44,13 @@ def _drain(reader, seconds):
     return heard
 
 
-def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path):
-    path = tmp_path / "ledger.db"
+def test_nothing_acknowledged_is_lost_by_kill_9(place):
+    path = place
     open_ledger(path, create=True).close()
     rng = random.Random(_SEED)
     acknowledged = {}
     for _ in range(ROUNDS):
-        process, reader = _child(lambda say: _append_for_ever(path, say, random.Random(rng.random())))
+        process, reader = child(lambda say: _append_for_ever(path, say, random.Random(rng.random())))
         heard = _drain(reader, rng.uniform(0, 0.15))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
@@ -89,10 +74,10 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path):
             ledger.content(content_id)
 
 
-def test_a_writer_killed_while_it_creates(tmp_path):
+def test_a_writer_killed_while_it_creates(new_place):
     for number in range(20):
-        path = tmp_path / f"ledger-{number}.db"
-        process, reader = _child(lambda say, path=path: (say("x"), open_ledger(path, create=True)))
+        path = new_place()
+        process, reader = child(lambda say, path=path: (say("x"), open_ledger(path, create=True)))
         os.read(reader, 1)
         time.sleep(number * 0.002)
         with contextlib.suppress(ProcessLookupError):
@@ -104,8 +89,8 @@ def test_a_writer_killed_while_it_creates(tmp_path):
             assert ledger.verify().records == 1
 
 
-def test_rival_writers_lose_nothing(tmp_path):
-    path = tmp_path / "ledger.db"
+def test_rival_writers_lose_nothing(place):
+    path = place
 
     def write(name, say):
         with open_ledger(path, create=True) as ledger:
@@ -115,7 +100,7 @@ def test_rival_writers_lose_nothing(tmp_path):
                 ):
                     say(f"{item.sequence} {item.id}\n")
 
-    children = [_child(lambda say, name=name: write(name, say)) for name in ("one", "two", "three")]
+    children = [child(lambda say, name=name: write(name, say)) for name in ("one", "two", "three")]
     said = []
     for process, reader in children:
         with os.fdopen(reader) as lines:
@@ -124,6 +109,26 @@ def test_rival_writers_lose_nothing(tmp_path):
     with open_ledger(path) as ledger:
         assert ledger.verify().records == 360
         assert sorted(said) == sorted((str(event.sequence), event.id) for event in ledger.events())
+
+
+def test_a_killed_writer_that_held_the_lock_blocks_nobody(place):
+    open_ledger(place, create=True).close()
+
+    def hold(say):
+        with open_ledger(place) as ledger, ledger._database.writing():
+            say("held")
+            time.sleep(60)
+
+    process, reader = child(hold)
+    assert os.read(reader, 4) == b"held"
+    with open_ledger(place, busy_timeout=0.2) as ledger, pytest.raises(LedgerError, match="locked"):
+        ledger.append([Entry("note", {"too": "early"})])
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(reader)
+    with open_ledger(place, busy_timeout=5) as ledger:
+        ledger.append([Entry("note", {})])
+        assert ledger.verify().records == 1
 
 
 @pytest.fixture
@@ -165,6 +170,39 @@ def test_a_full_disk_loses_nothing_acknowledged(small_disk):
     with open_ledger(path) as ledger:
         assert ledger.verify().records == len(acknowledged)
         assert [event.id for event in ledger.events()] == [item.id for item in acknowledged]
+
+
+def test_blobs_on_a_full_disk_are_whole_or_not_there(small_disk):
+    with open_ledger(small_disk / "ledger.db", create=True) as ledger:
+        kept = []
+        with pytest.raises(LedgerError, match="No space left") as caught:
+            fill_with_blobs(ledger, kept)
+        assert caught.value.hint
+        assert len(kept) > 2
+        for number, blob in enumerate(kept):
+            assert ledger.blobs.get(blob) == bytes([number]) * 100_000
+        assert list((small_disk / "blobs" / "tmp").iterdir()) == []
+        assert ledger.verify().records == 0
+
+
+def fill_with_blobs(ledger, kept):
+    for number in range(200):
+        kept.append(ledger.blobs.put(bytes([number]) * 100_000, "image/png"))
+
+
+def test_an_export_and_an_import_on_a_full_disk(small_disk, tmp_path):
+    with open_ledger(tmp_path / "ledger.db", create=True) as ledger:
+        ledger.append([Entry("note", {"n": number, "text": "x" * 20_000}) for number in range(100)])
+        with pytest.raises(LedgerError, match="cannot be written: No space left") as caught:
+            ledger.export(small_disk / "file")
+        assert caught.value.hint
+        assert list(small_disk.iterdir()) == []
+        ledger.export(tmp_path / "file")
+    with pytest.raises(LedgerError, match="full") as caught:
+        import_ledger(tmp_path / "file", small_disk / "ledger.db")
+    assert caught.value.hint
+    with open_ledger(small_disk / "ledger.db") as ledger:
+        assert ledger.verify().records == 0
 
 
 def test_a_disk_that_is_full_from_the_start(small_disk):

@@ -119,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """Listings and records live until the end; looking through them for garbage every 700 objects takes a tenth of a run."""
 
-_EXHAUSTED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+_EXHAUSTED = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN}
+)
 """What the machine lacks; more of it helps, a change of ours would not."""
 
 

@@ -48,7 +48,7 @@ def _module(module: ModuleType) -> str:
             lines += [f"```text\n{name}{_signature(value)}\n```\n", f"{_text(value)}\n"]
             lines += _members(value) if inspect.isclass(value) else []
         else:
-            shown = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", str(value))
+            shown = _short(str(value))
             lines.append(f"`{shown if len(shown) <= 200 else type(value).__name__}`\n")
     return "\n".join(lines)
 
@@ -70,14 +70,21 @@ def _members(described: type) -> list[str]:
 
 
 def _signature(value: Any, *, broken: bool = True) -> str:
+    if inspect.isclass(value) and issubclass(value, Record):
+        value.model_rebuild()  # a record knows its own signature only once it is built
     try:
-        if inspect.isclass(value) and issubclass(value, Record):
-            value.model_rebuild(force=True)  # a record knows its own signature only once it is built
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
-    short = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", signature))
+    short = _short(signature)
     return short if len(short) <= 110 or not broken else _broken(short)
+
+
+def _short(text: str) -> str:
+    """Names without their modules, functions without addresses, types without constraints."""
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
+    text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)
+    return re.sub(r"Annotated\[(\w+), \w+\([^()]*\)\]", r"\1", text)
 
 
 def _broken(signature: str) -> str:

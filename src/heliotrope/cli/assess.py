@@ -50,7 +50,7 @@ def command(ctx: click.Context, /, path: Path, **chosen: Any) -> None:
     """Inspect, test and decide: the main job.
 
     PATH is a project with heliotrope.yaml, or any file or folder for the static checks alone.
-    Reports are written to .heliotrope/reports/RUN/ as html, json, sarif, junit and markdown.
+    Reports are written to .heliotrope/reports/RUN/ as html, json, sarif, junit and markdown, with a bill of materials beside them.
     """
     settings = settings_of(ctx)
     form = settings.choose_format(*_FORMATS)

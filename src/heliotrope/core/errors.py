@@ -11,6 +11,7 @@ __all__ = [
     "InternalError",
     "LedgerError",
     "MissingExtraError",
+    "SystemRefusedError",
     "UsageError",
     "worst_exit_code",
 ]
@@ -98,6 +99,13 @@ class LedgerError(HeliotropeError):
     """The ledger cannot be opened, written or trusted."""
 
     code = "ledger"
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+class SystemRefusedError(HeliotropeError):
+    """The machine lacks what is needed: space, processes, open files."""
+
+    code = "system"
     exit_code = ExitCode.INCONCLUSIVE
 
 

@@ -34,6 +34,9 @@ MAX_HASHED_BYTES = 64 * 2**30
 _CHUNK = 2**20
 """1 MiB: large enough that the interpreter costs nothing, small enough to stop soon."""
 
+_BLOCK_BYTES = 512
+"""What st_blocks counts, whatever the file system's own blocks."""
+
 _REASONS = {
     errno.ENOENT: "no such file",
     errno.ENOTDIR: "no such file (a part of the path is not a folder)",
@@ -100,7 +103,8 @@ def sha256_file(
         _require_size(path, before.st_size, max_bytes)
         digest = hashlib.sha256()
         done = 0
-        while chunk := _read(path, descriptor, min(_CHUNK, before.st_size - done + 1)):
+        read = _reader(path, descriptor, before)
+        while chunk := read(done, min(_CHUNK, before.st_size - done + 1)):
             digest.update(chunk)
             done += len(chunk)
             if done > before.st_size:
@@ -170,11 +174,36 @@ def _open(path: Path | str, *, follow: bool) -> int:
     return descriptor
 
 
-def _read(path: Path | str, descriptor: int, amount: int) -> bytes:
+def _reader(path: Path | str, descriptor: int, status: os.stat_result) -> Callable[[int, int], bytes]:
+    """Reads on; holes of a sparse file are told, not read, which halves the price and leaves the page cache alone."""
+    data = hole = 0
+
+    def read(done: int, amount: int) -> bytes:
+        nonlocal data, hole
+        try:
+            if sparse and done >= hole:
+                data, hole = _next_data(descriptor, done, status.st_size)
+            if sparse and done < data:
+                return bytes(min(data - done, amount))
+            return os.pread(descriptor, amount, done)
+        except OSError as error:
+            raise input_error(path, error) from None
+
+    sparse = status.st_blocks * _BLOCK_BYTES < status.st_size - _CHUNK
+    return read
+
+
+def _next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
+    """Where data begins at or after an offset, and where the hole after it does; the end for both when there is none."""
+    if offset >= size:
+        return size, size + 1
     try:
-        return os.read(descriptor, amount)
+        data = os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError as error:
-        raise input_error(path, error) from None
+        if error.errno != errno.ENXIO:
+            raise
+        return size, size
+    return data, os.lseek(descriptor, data, os.SEEK_HOLE)
 
 
 def _require_unchanged(path: Path | str, before: os.stat_result, after: os.stat_result, done: int) -> None:

@@ -17,6 +17,9 @@ _BETWEEN_LOOKS = 0.05
 _SHARE_OF_TIME = 0.05
 """Of one processor, spent on looking at most: a machine with thousands of processes is looked at less often."""
 
+_LONGEST = 0.5
+"""Seconds at most between two looks."""
+
 
 class MemoryWatch:
     """Resident memory of a session, looked up as often as that is cheap."""
@@ -28,11 +31,11 @@ class MemoryWatch:
 
     def bytes(self) -> int:
         """As of the latest look."""
-        began = time.monotonic()
-        if began >= self._next:
+        if time.monotonic() >= self._next:
+            began = time.thread_time()
             self._seen = resident_bytes(self._session)
-            ended = time.monotonic()
-            self._next = ended + max(_BETWEEN_LOOKS, (ended - began) / _SHARE_OF_TIME)
+            spent = time.thread_time() - began
+            self._next = time.monotonic() + min(max(_BETWEEN_LOOKS, spent / _SHARE_OF_TIME), _LONGEST)
         return self._seen
 
 

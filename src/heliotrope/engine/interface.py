@@ -69,6 +69,8 @@ class Planned:
     """What is known from the plan alone, as that the check has no object here; then nothing is run."""
     reusable: bool = True
     """False where digests do not say what was examined, as for an endpoint: then it is always run again."""
+    environment: tuple[str, ...] = ()
+    """Environment variables that the run needs beyond the usual ones, as for a token; passed on with consent `network` only."""
 
 
 class Task(Record):

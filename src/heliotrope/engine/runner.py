@@ -14,11 +14,11 @@ from heliotrope.core.outcomes import Errored, Inconclusive, Outcome, Skipped
 from heliotrope.core.records import Sha256, content_id, sha256_hex
 from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.engine._staging import staged_path
-from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.interface import Blobs, Entry, Ledger
 
@@ -107,7 +107,8 @@ class Runner:
             )
         with working_folder() as workdir:
             network = consent_kind(descriptor, planned) == "network"
-            execution = self._execute(descriptor, listed, task, workdir, progress, network=network)
+            passed = planned.environment if network else ()
+            execution = self._execute(descriptor, listed, task, workdir, progress, network=network, environment=passed)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -161,10 +162,11 @@ class Runner:
         progress: ProgressFunction,
         *,
         network: bool,
+        environment: tuple[str, ...],
     ) -> Execution:
         run: Callable[..., Execution] = run_inline
         if descriptor.isolation == "worker":
-            run = partial(run_in_worker, network=network)
+            run = partial(run_in_worker, network=network, environment=environment)
         listed.hand_over(workdir)
         execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
         changed = listed.changed()

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from heliotrope.core.errors import SystemRefusedError
+
 __all__ = ["remove_abandoned", "working_folder"]
 
 _PREFIX = "heliotrope-run-"
@@ -22,8 +24,8 @@ _STALE_SECONDS = 3600.0
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """A temporary folder of a run's own, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    """A temporary folder of a run's own, removed afterwards. SystemRefusedError where there is no place for one."""
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
     lock = -1
     try:
         lock = _lock(folder)
@@ -34,6 +36,18 @@ def working_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock >= 0:
             os.close(lock)
+
+
+def _base() -> str:
+    """The folder for temporary files; never the current one, which may be what is examined, unless it was asked for."""
+    with suppress(FileNotFoundError):
+        base = tempfile.gettempdir()
+        named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+        if base != os.getcwd() or base in map(os.path.abspath, filter(None, named)):  # noqa: PTH109
+            return base
+    raise SystemRefusedError(
+        "no folder takes temporary files", hint="make room in /tmp, or name a folder that has some with TMPDIR"
+    )
 
 
 def remove_abandoned() -> None:

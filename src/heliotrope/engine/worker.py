@@ -4,6 +4,7 @@ Reads one request from standard input and writes messages to the inherited pipe 
 to the log pipe that the parent put on standard output and error. A worker contains crashes, hangs and memory, not malice.
 """
 
+import contextlib
 import ctypes
 import importlib.metadata
 import os
@@ -89,15 +90,13 @@ def _facts() -> dict[str, str]:
 
 
 def _library_versions() -> dict[str, str]:
-    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
+    names = {"PIL": ("pillow",), "sklearn": ("scikit-learn",), "xgboost": ("xgboost", "xgboost-cpu")}
     versions = {}
     for module in _REPORTED_LIBRARIES:
         if module in sys.modules:
-            name = names.get(module, module)
-            try:
-                versions[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                continue
+            for name in names.get(module, (module,)):
+                with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                    versions[name] = importlib.metadata.version(name)
     return versions
 
 

@@ -31,7 +31,7 @@ _PASSED_ENVIRONMENT = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES",
 )  # fmt: skip
-"""All a worker inherits: nothing that could hold a secret."""
+"""All a worker inherits, unless the plan of a run names more: nothing that could hold a secret."""
 
 
 class _StoppedError(Exception):
@@ -81,11 +81,15 @@ def run_in_worker(
     limits: Limits,
     progress: ProgressFunction,
     network: bool = False,
+    environment: tuple[str, ...] = (),
 ) -> Execution:
-    """Run a check in a process of its own; never raises for what happens in there."""
+    """Run a check in a process of its own; never raises for what happens in there.
+
+    `environment` names variables that are passed on beside the usual ones.
+    """
     started = time.perf_counter()
     read_end, write_end = os.pipe()
-    process = _start(workdir, write_end)
+    process = _start(workdir, write_end, environment)
     os.close(write_end)
     log = _LogTail(process.stdout)
     talk = _Conversation()
@@ -110,8 +114,8 @@ def run_in_worker(
     return Execution(result, cost, talk.environment, log.text())
 
 
-def _start(workdir: Path, write_end: int) -> "subprocess.Popen[bytes]":
-    environment = {name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ}
+def _start(workdir: Path, write_end: int, named: tuple[str, ...]) -> "subprocess.Popen[bytes]":
+    environment = {name: os.environ[name] for name in (*_PASSED_ENVIRONMENT, *named) if name in os.environ}
     environment |= {
         "HOME": str(workdir),
         "TMPDIR": str(workdir),

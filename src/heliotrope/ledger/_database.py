@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
-from heliotrope.ledger._tables import SCHEMA_VERSION
+from heliotrope.ledger._tables import SCHEMA_VERSION, meta
 from heliotrope.ledger.interface import Blobs
 
-__all__ = ["OLDEST_SCHEMA", "Database", "known_version"]
+__all__ = ["OLDEST_SCHEMA", "Database", "known_version", "read_version"]
 
 OLDEST_SCHEMA = 1
 """The oldest format that is read and appended to as it is."""
@@ -76,4 +76,13 @@ def known_version(text: object, shown: str) -> int | None:
             f"{OLDEST_SCHEMA} to {SCHEMA_VERSION}",
             hint="it was written by a newer version: upgrade with pip install --upgrade heliotrope",
         )
+    return version
+
+
+def read_version(connection: sa.Connection, shown: str) -> int:
+    """The schema the ledger has now: another process may have brought it to another one since it was opened."""
+    text = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one_or_none()
+    version = known_version(text, shown)
+    if version is None:
+        raise LedgerError(f"{shown} is no ledger of Heliotrope", hint="name another one with --ledger")
     return version

@@ -97,7 +97,11 @@ class Diagnosis:
         place = self.count + 1
         if follows != self.previous and self.count:
             return tampered("changed", self.count, self.last_id, f"record {place} was written after another one")
-        if row.stored is None and f'"content_id":"{row.content_id}"'.encode("utf-8", "surrogateescape") in row.body:
+        if (
+            row.stored is None
+            and not row.pruned
+            and f'"content_id":"{row.content_id}"'.encode("utf-8", "surrogateescape") in row.body
+        ):
             return tampered("deleted", place, row.id, "its content is missing")
         return tampered("changed", place, row.id, "its columns or look-up keys are not those of its event")
 

@@ -1,8 +1,10 @@
 """Writing a whole ledger into one file, from one state of it, in constant memory."""
 
 import contextlib
+import glob
 import os
 import secrets
+import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from heliotrope.ledger.interface import Blobs, Verified
 
 __all__ = ["Exported", "new_file", "write_export"]
 
+_STALE_SECONDS = 24 * 3600.0
 _CONTENTS_AT_ONCE = 16
 """A row may hold a content of 64 MiB."""
 
@@ -104,6 +107,7 @@ class _NewFile:
 
     def __enter__(self) -> BinaryIO:
         try:
+            self._sweep()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(self._draft, flags, 0o600), "wb", 2**20)
         except OSError as error:
@@ -123,6 +127,14 @@ class _NewFile:
             raise self._failed(failure) from None
         finally:
             self._abandon()
+
+    def _sweep(self) -> None:
+        """Remove what an export to this place that was killed has left, a day after."""
+        oldest = time.time() - _STALE_SECONDS
+        with contextlib.suppress(FileNotFoundError):  # another export swept it
+            for draft in self._path.parent.glob(f".{glob.escape(self._path.name)}.*.part"):
+                if draft.lstat().st_mtime < oldest:
+                    draft.unlink()
 
     def _abandon(self) -> None:
         with contextlib.suppress(OSError):  # what could not be flushed belongs to a draft that goes away

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from heliotrope.core.errors import LedgerError, MissingExtraError
 from heliotrope.core.text import printable
 from heliotrope.ledger import _postgres_schema as objects
-from heliotrope.ledger._database import known_version
+from heliotrope.ledger._database import known_version, read_version
 from heliotrope.ledger._database_blobs import DatabaseBlobs
-from heliotrope.ledger._postgres_errors import explain
+from heliotrope.ledger._postgres_errors import GRANTS, explain
 from heliotrope.ledger._postgres_url import PostgresLocation
 from heliotrope.ledger._tables import SCHEMA_VERSION, meta
 
@@ -70,6 +70,8 @@ class PostgresDatabase:
         with self.reading() as connection:
             self._require_encoding(connection)
             there = objects.has_ledger(connection, schema)
+            if there:
+                self._require_usage(connection)
         if there is None and create:
             with self.writing() as connection:
                 self._create(connection, new_id)
@@ -112,6 +114,7 @@ class PostgresDatabase:
         return None
 
     def guard_problem(self, connection: sa.Connection) -> str | None:
+        self.version = read_version(connection, printable(self.location))
         return objects.missing_object(connection, self._location.schema, self.version)
 
     def blobs(self, connection: sa.Connection | None = None) -> DatabaseBlobs:
@@ -166,6 +169,14 @@ class PostgresDatabase:
             raise LedgerError(
                 f"the ledger {printable(self.location)} is in a database with the encoding {printable(str(encoding))}",
                 hint="create a database with createdb --encoding=UTF8 --template=template0",
+            )
+
+    def _require_usage(self, connection: sa.Connection) -> None:
+        """Without it, names in the schema are not found, which would read as if there were nothing."""
+        query = sa.text("SELECT has_schema_privilege(:schema, 'USAGE')")
+        if not connection.execute(query, {"schema": self._location.schema}).scalar():
+            raise LedgerError(
+                f"the ledger {printable(self.location)} refuses this user (no right to use its schema)", hint=GRANTS
             )
 
     def _create(self, connection: sa.Connection, new_id: Callable[[], str]) -> None:

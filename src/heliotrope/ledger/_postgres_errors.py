@@ -5,14 +5,14 @@ import re
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable, shorten
 
-__all__ = ["explain"]
+__all__ = ["GRANTS", "explain"]
 
 _SAFE = "what was acknowledged before is safe; whether the last append was recorded, `helio ledger verify` tells"
-_GRANTS = "have its owner grant USAGE on the schema, and SELECT and INSERT on its tables"
+GRANTS = "have its owner grant USAGE on the schema, and SELECT and INSERT on its tables"
 _MEANING: dict[str, tuple[str, str]] = {
     "28": ("does not let this user in", "set PGPASSWORD or ~/.pgpass, and check the user and pg_hba.conf"),
     "3D": ("is in a database that does not exist", "create it with createdb, encoding UTF8, or correct the URL"),
-    "42501": ("refuses this user", _GRANTS),
+    "42501": ("refuses this user", GRANTS),
     "42P01": ("holds no ledger of Heliotrope", "`helio assess` begins one; check database and schema of the URL"),
     "3F": ("holds no ledger of Heliotrope", "`helio assess` begins one; check database and schema of the URL"),
     "55P03": ("is locked: another process has been writing to it for too long", "wait for it to end, then run again"),

@@ -83,9 +83,9 @@ def has_ledger(connection: sa.Connection, schema: str) -> bool | None:
 
 def refuse_foreign(connection: sa.Connection, schema: str, version: int, shown: str) -> None:
     """Views, rules, policies and triggers of somebody else's could hide rows, run for ever or write while we read."""
-    foreign = sorted(_found(connection, schema) - _wanted(version))
+    foreign = _found(connection, schema) - _wanted(version)
     if foreign:
-        kind, name, likeness = foreign[0]
+        kind, name, likeness = min(foreign, key=lambda item: (item[0] not in ("relation", "table"), item))
         raise LedgerError(
             f"the ledger {printable(shown)} holds a {kind} that is not ours: {printable(name)[:80]!r} "
             f"({printable(likeness)[:120]})",

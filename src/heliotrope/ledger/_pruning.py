@@ -8,7 +8,7 @@ from heliotrope.core.errors import LedgerError
 from heliotrope.core.ids import IdSource
 from heliotrope.core.text import printable
 from heliotrope.ledger._append import PAGE, Prepared, append_prepared
-from heliotrope.ledger._database import Database
+from heliotrope.ledger._database import Database, read_version
 from heliotrope.ledger._tables import contents, events
 from heliotrope.ledger.interface import MAX_KEYS, PRUNED_BLOB_KEY, PRUNED_KEY, Entry, Retention
 
@@ -29,14 +29,15 @@ def prune(
 
     Left alone is what a record after `retention.horizon` refers to: it was written while this was being planned.
     """
-    if database.version < 2:
-        raise LedgerError(
-            f"the ledger {printable(database.location)} has format {database.version}, which keeps everything",
-            hint="`helio ledger migrate` brings it to a format that knows retention",
-        )
     if len(content_ids) + len(blobs) > MAX_KEYS:  # each is a key of the retention record
         raise LedgerError(f"at most {MAX_KEYS} contents are removed at once", hint="remove them in parts")
     with database.writing() as connection:
+        version = read_version(connection, printable(database.location))
+        if version < 2:
+            raise LedgerError(
+                f"the ledger {printable(database.location)} has format {version}, which keeps everything",
+                hint="`helio ledger migrate` brings it to a format that knows retention",
+            )
         removable = _removable(connection, content_ids, retention.horizon)
         if not removable and not blobs:
             return []

@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from heliotrope.core.errors import LedgerError
 from heliotrope.core.text import printable
-from heliotrope.ledger._database import known_version
+from heliotrope.ledger._database import known_version, read_version
 from heliotrope.ledger._sqlite_file import (
     APPLICATION_ID,
     check_file,
@@ -141,6 +141,7 @@ class SqliteDatabase:
         return None if found == "ok" else str(found)
 
     def guard_problem(self, connection: sa.Connection) -> str | None:
+        self.version = read_version(connection, printable(self.location))
         wanted = _OBJECTS | {("trigger", name) for name in self.guards(self.version)}
         missing = sorted(wanted - {(kind, name) for kind, name, _ in self._objects(connection)})
         return f"the {missing[0][0]} {missing[0][1]} was removed" if missing else None

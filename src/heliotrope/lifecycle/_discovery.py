@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliotrope.config.schema import ModelFormat
 from heliotrope.engine.files import WalkedFile, WalkProblem, walk
 from heliotrope.lifecycle._discovery_code import Loader, find_loaders
 from heliotrope.lifecycle._headers import (
@@ -17,12 +18,21 @@ from heliotrope.lifecycle._headers import (
     npz_headers,
     png_shape,
     safetensors_counts,
+    table_columns,
 )
+from heliotrope.subjects.formats import FORMATS
+from heliotrope.subjects.planning import TABLE_SUFFIXES
 
 __all__ = ["DataSet", "Discovery", "Split", "Weights", "discover"]
 
 _TORCH_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
-_OTHER_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".onnx", ".h5", ".keras", ".gguf", ".tflite"})
+_FORMATS: dict[str, ModelFormat] = {
+    suffix: descriptor.format
+    for descriptor in FORMATS.values()
+    if descriptor.format != "torch"
+    for suffix in descriptor.suffixes
+}
+_OTHER_SUFFIXES = frozenset({*_FORMATS, ".h5", ".keras", ".gguf", ".tflite"})
 _IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _LOCK = re.compile(
     r"requirements[^/]*\.txt|uv\.lock|poetry\.lock|pdm\.lock|pylock(\.[^/]+)?\.toml|environment\.ya?ml|Pipfile\.lock"
@@ -50,6 +60,8 @@ class Weights:
 
     path: str
     torch: bool
+    format: ModelFormat | None = None
+    """Of other kinds than torch, as far as the name tells; None: nothing can ask it."""
     remark: str = ""
     also: tuple[str, ...] = ()
     """The same model in other formats, by the name."""
@@ -68,6 +80,9 @@ class DataSet:
     """One sample, channel first."""
     channels_last: bool = False
     labels: tuple[str, ...] = ()
+    table: bool = False
+    columns: tuple[str, ...] = ()
+    """Of a table, where its header can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ def _find_weights(files: dict[str, WalkedFile]) -> tuple[tuple[Weights, ...], li
         counts = safetensors_counts(files[first].path) if first.endswith(".safetensors") else None
         remark = f"{counts[0]} tensors, {counts[1]} parameters" if counts is not None else ""
         torch = Path(first).suffix.lower() in _TORCH_SUFFIXES
-        weights.append(Weights(first, torch, remark, tuple(others)))
+        weights.append(Weights(first, torch, _FORMATS.get(Path(first).suffix.lower()), remark, tuple(others)))
     return tuple(sorted(weights, key=lambda item: item.path)), notes
 
 
@@ -144,6 +159,9 @@ def _find_data(files: dict[str, WalkedFile]) -> list[DataSet]:
             found += _npz_sets(path, file.path)
         elif lower.endswith(".npy"):
             found += _pair(path, _npy_partner(path), files, npy_header(file.path))
+        elif Path(lower).suffix in TABLE_SUFFIXES:
+            columns = table_columns(file.path, Path(lower).suffix)
+            found.append(DataSet((("path", path),), path, _split(path), table=True, columns=columns))
         elif re.search(r"idx\d-ubyte(\.gz)?$", lower):
             partner = path.replace("images", "labels").replace("idx3", "idx1")
             found += _pair(path, partner, files, idx_header(file.path))

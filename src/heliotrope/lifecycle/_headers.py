@@ -1,5 +1,6 @@
 """Shapes and counts from the first bytes of data and model files, without the libraries that load them."""
 
+import csv
 import gzip
 import json
 import math
@@ -14,7 +15,19 @@ from typing import IO
 from heliotrope.core.errors import InputError
 from heliotrope.engine.files import open_regular
 
-__all__ = ["ArrayHeader", "idx_header", "is_torch_file", "npy_header", "npz_headers", "png_shape", "safetensors_counts"]
+__all__ = [
+    "ArrayHeader",
+    "idx_header",
+    "is_torch_file",
+    "npy_header",
+    "npz_headers",
+    "png_shape",
+    "safetensors_counts",
+    "table_columns",
+]
+
+_MAX_TABLE_HEADER = 2**18
+"""Names of 10,000 columns. What is longer stays unread."""
 
 _MAX_NPY_HEADER = 4096
 """numpy writes about 128 bytes."""
@@ -174,3 +187,27 @@ def _idx(head: bytes) -> ArrayHeader | None:
     if not 1 <= count <= 8 or len(head) < 4 + 4 * count:
         return None
     return ArrayHeader(struct.unpack_from(f">{count}I", head, 4), _IDX_TYPES[head[2]])
+
+
+def table_columns(path: Path, suffix: str) -> tuple[str, ...]:
+    """Column names of a csv or tsv file with a header; empty for parquet and for whatever cannot be read as such."""
+    if suffix not in (".csv", ".tsv"):
+        return ()
+    try:
+        with open_regular(path) as file:
+            line = file.readline(_MAX_TABLE_HEADER)
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+        delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=text.count)
+        names = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except (*_UNREADABLE, csv.Error):
+        return ()
+    named = len(set(names)) == len(names) and all(name.strip() and not _is_number(name) for name in names)
+    return tuple(names) if named and line.endswith(b"\n") else ()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -27,7 +27,7 @@ from heliotrope.lifecycle.planning import PlannedRun, project_subject
 from heliotrope.lifecycle.state import Store
 from heliotrope.lifecycle.target import Target
 
-__all__ = ["conclude", "gather", "target_key"]
+__all__ = ["conclude", "facts_of", "gather", "target_key"]
 
 
 def gather(
@@ -37,6 +37,17 @@ def gather(
     known: frozenset[str],
     baseline: str | None,
 ) -> Facts:
+    """What was learned about a project: its subjects, runs, numbers, findings and evidence."""
+    return facts_of(_subjects(project, [run.planned for run in runs]), recorded, known, baseline)
+
+
+def facts_of(
+    subjects: tuple[Subject, ...],
+    recorded: Sequence[Recorded],
+    known: frozenset[str] = frozenset(),
+    baseline: str | None = None,
+) -> Facts:
+    """The same for subjects that are given; `known` are fingerprints of the baseline."""
     entries = tuple(_run_entry(one) for one in recorded)
     observed = [
         Observed(measurement, entry, entry.evidence)
@@ -55,7 +66,7 @@ def gather(
             )
         findings |= {finding.fingerprint: finding for finding in one.result.findings}
     return Facts(
-        subjects=_subjects(project, [run.planned for run in runs]),
+        subjects=subjects,
         runs=entries,
         observed=tuple(observed),
         findings=tuple(findings.values()),

@@ -123,6 +123,7 @@ def assess(
             )
             assessment = assessment.model_copy(update={"difference": changes})
         _keep(assessment, target, store)
+        store.require_in_place(assessment.id)
         named = target.settings.report_dir.value
         folder = Path(named) if named else target.state / "reports" / assessment.id
         read_blob = _blob_reader(store.blobs)

@@ -25,12 +25,20 @@ _FILE = "trusted-projects.json"
 
 
 def configuration_home() -> Path:
-    """The user's own configuration folder; never inside a project."""
+    """The user's own configuration folder; never inside a project. UsageError for a user without a home."""
     named = os.environ.get("HELIOTROPE_CONFIG_HOME")
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "heliotrope"
+    shared = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(shared):  # noqa: PTH117 - the specification ignores a relative one; an empty Path is relative too
+        return Path(shared) / "heliotrope"
+    try:
+        return Path.home() / ".config" / "heliotrope"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home folder to keep trust marks in",
+            hint="set HELIOTROPE_CONFIG_HOME to a folder that only you can write",
+        ) from None
 
 
 def code_digest(project: Project) -> str:
@@ -46,7 +54,7 @@ def consent_for(project: Project, *, allow_code: bool) -> Consent:
     """Whether project code may run now, and why."""
     if allow_code:
         return Consent(given=True, how="--allow-code")
-    mark = marks().get(str(project.root))
+    mark = marks().get(str(project.root)) if _has_home() else None
     if mark is None:
         return Consent(
             given=False, how="give consent with --allow-code, or once for this state with: helio trust project"
@@ -56,6 +64,14 @@ def consent_for(project: Project, *, allow_code: bool) -> Consent:
             given=False, how="its code or configuration changed since it was trusted; review it and trust it again"
         )
     return Consent(given=True, how=f"trust mark of {mark.get('time', 'unknown time')}")
+
+
+def _has_home() -> bool:
+    try:
+        configuration_home()
+    except UsageError:
+        return False
+    return True
 
 
 def marks() -> dict[str, dict[str, str]]:

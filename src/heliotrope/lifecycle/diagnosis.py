@@ -16,13 +16,14 @@ from heliotrope.core.outcomes import Passed
 from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject
-from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.interface import CheckDescriptor, Limits, Task
 from heliotrope.engine.registry import checks, unavailable
+from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.gate import default_policy
 from heliotrope.ledger.ownership import state_folder
 from heliotrope.lifecycle.consent import configuration_home
+from heliotrope.subjects.formats import FORMATS
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -62,6 +63,8 @@ def _extras() -> list[Diagnosis]:
     for descriptor in checks():
         if descriptor.extra and descriptor.built_in:
             needs.setdefault(descriptor.extra, set()).update(descriptor.modules)
+    for kind in FORMATS.values():
+        needs.setdefault(kind.extra, set()).update(kind.modules)
     rows = []
     for extra, modules in sorted(needs.items()):
         absent = sorted(module for module in modules if importlib.util.find_spec(module) is None)
@@ -74,10 +77,15 @@ def _extras() -> list[Diagnosis]:
 
 
 def _version(module: str) -> str:
-    try:
-        return f"{module} {importlib.metadata.version(module)}"
-    except importlib.metadata.PackageNotFoundError:
-        return module
+    for name in _DISTRIBUTIONS.get(module, (module,)):
+        try:
+            return f"{module} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return module
+
+
+_DISTRIBUTIONS = {"PIL": ("pillow",), "sklearn": ("scikit-learn",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def _plugins() -> list[Diagnosis]:

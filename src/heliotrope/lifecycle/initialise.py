@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from heliotrope.config.loader import load_yaml_text
-from heliotrope.config.schema import HeliotropeConfig
+from heliotrope.config.schema import HeliotropeConfig, ModelFormat
 from heliotrope.core.errors import ConfigError, InputError, InternalError, UsageError
 from heliotrope.core.text import printable, shorten
 from heliotrope.engine.files import read_verified
@@ -17,6 +17,7 @@ from heliotrope.lifecycle._discovery import DataSet, Discovery, Weights, discove
 from heliotrope.lifecycle._discovery_code import Loader
 from heliotrope.lifecycle.names import CONFIG_NAME, STATE_NAME
 from heliotrope.lifecycle.target import project_name_of
+from heliotrope.subjects.formats import FORMATS
 
 __all__ = ["InitResult", "initialise", "render_configuration"]
 
@@ -134,10 +135,26 @@ def _model(weights: Weights, name: str, discovery: Discovery) -> list[str]:
         lines.append(f"    # {weights.remark}")
     if weights.also:
         lines.append(f"    # also here, inspected but not configured: {_listing(weights.also)}")
+    if weights.format is not None:
+        return [*lines, *_file_model(weights, weights.format, discovery)]
     if not weights.torch:
-        return [*lines, "    # this format is inspected; dynamic checks are for torch models"]
+        return [*lines, "    # this format is inspected; nothing here can ask it"]
     loaders = nearest(weights.path, discovery.loaders, lambda loader: loader.path)
     return [*lines, *_loader_lines(loaders), *_facts(weights.path, discovery)]
+
+
+def _file_model(weights: Weights, kind: ModelFormat, discovery: Discovery) -> list[str]:
+    """The keys of a model that its library opens from the file alone."""
+    usable = nearest(weights.path, discovery.data, lambda item: item.place)
+    tables = [item for item in usable if item.table]
+    lines = ["    # loaded only when helio scan finds it clean"] if kind == "sklearn" else []
+    if not tables and any(item.shape is not None for item in usable):
+        return [*lines, *_facts(weights.path, discovery)]
+    lines.append("    # task: tabular-classification  # or tabular-regression")
+    if not FORMATS[kind].states_output:
+        lines.append("    # output: probabilities  # or logits, labels, values: what the model returns")
+    lines.append('    # labels: ["first", "second"]  # class names in the order of the outputs')
+    return [*lines, *_data_lines(tables or usable, example="data/test.csv, target: answer")]
 
 
 def _loader_model(loader: Loader, name: str, discovery: Discovery) -> list[str]:
@@ -160,7 +177,7 @@ def _loader_lines(loaders: Sequence[Loader]) -> list[str]:
 
 def _facts(place: str, discovery: Discovery) -> list[str]:
     """The keys that describe a model: known ones filled, the others as comments."""
-    usable = nearest(place, discovery.data, lambda item: item.place)
+    usable = nearest(place, [item for item in discovery.data if not item.table], lambda item: item.place)
     shaped = {item.shape for item in usable if item.shape is not None}
     lines = []
     if len(shaped) == 1:
@@ -193,24 +210,38 @@ def _input_lines(source: DataSet, shape: tuple[int, ...]) -> list[str]:
     return lines
 
 
-def _data_lines(usable: Sequence[DataSet]) -> list[str]:
+def _data_lines(usable: Sequence[DataSet], *, example: str = "data/test.npz") -> list[str]:
     active: list[str] = []
     remarks: list[str] = []
     for split in ("train", "evaluate"):
         found = [item for item in usable if item.split == split]
         if len(found) == 1:
-            active.append(f"      {split}: {_flow(found[0])}")
+            active.append(f"      {split}: {_flow(found[0])}{_target(found[0])}")
         else:
-            remarks += [f"    # data.{split} could be: {_flow(item)}" for item in found[:_MAX_SHOWN]]
+            remarks += [f"    # data.{split} could be: {_flow(item)}{_target(item)}" for item in found[:_MAX_SHOWN]]
     unsure = [item for item in usable if not item.split]
     remarks += [
-        f"    # data: {{evaluate: {_flow(item)}}}  # if the model was not trained on it" for item in unsure[:_MAX_SHOWN]
+        f"    # data: {{evaluate: {_flow(item)}}}  # if the model was not trained on it{_target(item, '; ')}"
+        for item in unsure[:_MAX_SHOWN]
     ]
     if not remarks and not any(item.split == "evaluate" for item in usable):
         remarks = [
-            "    # data: {evaluate: {path: data/test.npz}}  # labelled samples it was not trained on: npz, npy, idx, folders"
+            f"    # data: {{evaluate: {{path: {example}}}}}  # labelled samples it was not trained on: npz, npy, idx, folders"
         ]
     return [*(["    data:", *active] if active else []), *remarks]
+
+
+def _target(item: DataSet, start: str = "  # ") -> str:
+    """What is still to be said of a table, with the columns that are called like answers first."""
+    if not item.table:
+        return ""
+    if not item.columns:
+        return f"{start}add target: the column of right answers"
+    likely = sorted(item.columns, key=lambda name: name.lower() not in _LIKELY_TARGETS)
+    return f"{start}add target, the column of right answers: one of {_listing(likely)}"
+
+
+_LIKELY_TARGETS = frozenset({"target", "label", "labels", "class", "y", "answer", "outcome", "diagnosis"})
 
 
 def _flow(item: DataSet) -> str:

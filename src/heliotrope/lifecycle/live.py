@@ -3,26 +3,27 @@
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import heliotrope
 from heliotrope.attack.checks import attack_by_gradients
-from heliotrope.core.assessments import Assessment, EvidenceEntry, LedgerReference, ProjectReference, RunEntry, Tool
+from heliotrope.core.assessments import Assessment, LedgerReference, ProjectReference, Tool
 from heliotrope.core.errors import UsageError
 from heliotrope.core.evidence import Blob
-from heliotrope.core.findings import Finding, Severity
+from heliotrope.core.findings import Severity
 from heliotrope.core.ids import Clock, IdSource, SystemClock, UlidSource, timestamp
 from heliotrope.core.outcomes import Inconclusive, Outcome
 from heliotrope.core.records import content_id, sha256_hex
-from heliotrope.core.runs import CheckResult, Cost
+from heliotrope.core.runs import CheckResult, Cost, Run
 from heliotrope.core.subjects import Subject, subject_urn
-from heliotrope.core.text import printable
 from heliotrope.engine.executors import guarded
 from heliotrope.engine.interface import Limits, RunContext
 from heliotrope.engine.registry import checks
-from heliotrope.gate import Facts, Observed, decide, exit_code_of, model_policy
+from heliotrope.engine.runner import Recorded
+from heliotrope.gate import decide, exit_code_of, model_policy
+from heliotrope.lifecycle.assembly import facts_of
 from heliotrope.subjects.checking import ModelCheck, OpenedFunction, model_checks
 from heliotrope.subjects.data import LabelledImages
 from heliotrope.subjects.images import ImageDataset
@@ -64,16 +65,6 @@ class LiveAssessment:
     blobs: dict[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    id: str
-    check: str
-    version: str
-    title: str
-    result: CheckResult
-    cost: Cost
-
-
 def assess_live(
     opened: Opened,
     *,
@@ -93,8 +84,7 @@ def assess_live(
         blobs = context.blobs
     subject = opened.task.subject
     project = Subject(urn=subject_urn("python", "project", subject.name), kind="project", name=subject.name)
-    entries = tuple(_entry(one, opened) for one in done)
-    facts = _facts((project, subject), entries, done)
+    facts = facts_of((project, subject), done)
     decision = decide(effective, effective.reference(source), facts)
     assessment = Assessment(
         id=ids.new(),
@@ -104,7 +94,7 @@ def assess_live(
         started_at=timestamp(started),
         finished_at=timestamp(clock.now()),
         subjects=facts.subjects,
-        runs=entries,
+        runs=facts.runs,
         measurements=tuple(item.measurement for item in facts.observed),
         findings=facts.findings,
         evidence=facts.evidence,
@@ -181,56 +171,28 @@ def _by_gradients(opened: Opened, context: RunContext) -> CheckResult:
     return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, images), context)
 
 
-def _run(run_id: str, one: _Applicable, opened: Opened, context: _Memory) -> _Done:
+def _run(run_id: str, one: _Applicable, opened: Opened, context: _Memory) -> Recorded:
+    """Run a check as the runner would, without a ledger to record it in."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = (
         CheckResult(outcome=one.preset)
         if one.preset is not None
         else guarded(lambda _task, inner: one.function(opened, inner), opened.task, context)
     )
-    cost = Cost(wall_seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
-    return _Done(run_id, one.id, one.version, one.title, result, cost)
-
-
-def _entry(one: _Done, opened: Opened) -> RunEntry:
-    outcome = one.result.outcome
-    return RunEntry(
-        id=one.id,
-        check=one.check,
+    run = Run(
+        check=one.id,
         version=one.version,
-        title=one.title,
         subject=opened.task.subject.urn,
-        outcome=outcome.state,
-        reason=printable(outcome.reason),
-        code=getattr(outcome, "code", None) or getattr(outcome, "kind", None),
-        needs=getattr(outcome, "needs", ()),
-        evidence=tuple(content_id(statement) for statement in one.result.evidence),
-        findings=tuple(finding.fingerprint for finding in one.result.findings),
         parameters_digest=content_id(opened.parameters),
+        inputs={},
         seed=opened.task.seed,
         environment={"python": platform.python_version(), "isolation": "inline"},
-        cost=one.cost,
+        outcome=result.outcome,
+        evidence=tuple(content_id(statement) for statement in result.evidence),
+        findings=tuple(content_id(finding) for finding in result.findings),
+        measurements=result.measurements,
+        blobs=result.blobs,
+        cost=Cost(wall_seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu),
+        reuse_key=sha256_hex(b"never reused"),
     )
-
-
-def _facts(subjects: tuple[Subject, ...], entries: Sequence[RunEntry], done: Sequence[_Done]) -> Facts:
-    evidence: dict[str, EvidenceEntry] = {}
-    findings: dict[str, Finding] = {}
-    observed = []
-    for entry, one in zip(entries, done, strict=True):
-        for digest, statement in zip(entry.evidence, one.result.evidence, strict=True):
-            evidence[digest] = EvidenceEntry(
-                id=digest,
-                predicate_type=statement.predicate_type,
-                subject={item.name: item.digest.sha256 for item in statement.subject},
-                predicate=statement.predicate,
-            )
-        findings |= {finding.fingerprint: finding for finding in one.result.findings}
-        observed += [Observed(measurement, entry, entry.evidence) for measurement in one.result.measurements]
-    return Facts(
-        subjects=subjects,
-        runs=tuple(entries),
-        observed=tuple(observed),
-        findings=tuple(findings.values()),
-        evidence=tuple(evidence.values()),
-    )
+    return Recorded(run_id, run, one.title, result, run.evidence)

@@ -33,6 +33,23 @@ class Store:
     location: str
     """For reports: never with a password."""
 
+    def require_in_place(self, assessment: str) -> None:
+        """Raise LedgerError unless whoever opens the ledger now finds that assessment in it.
+
+        A database file that was removed or replaced meanwhile goes on taking records that nobody will see again.
+        """
+        try:
+            with open_ledger(self.location) as found:
+                if found.id == self.ledger.id and found.latest("assessment", "assessment", assessment) is not None:
+                    return
+            reason = "what lies there now does not hold this run"
+        except LedgerError as error:
+            reason = error.message
+        raise LedgerError(
+            f"the ledger {printable(self.location)} was removed or replaced during the run: {reason}",
+            hint="nothing of this run is acknowledged: put the ledger back if you have it, and run again",
+        )
+
 
 def prepare_state(state: Path) -> None:
     """Make the folder, unless something else stands in its place."""

@@ -7,8 +7,13 @@ __all__ = [
     "BATCH_DEPENDENT_ANSWERS",
     "CLASS_ACCURACY_COLLAPSE",
     "CONSTANT_CHANNEL",
+    "CONSTANT_FEATURE",
     "CORRUPTION_COLLAPSE",
+    "DUPLICATE_ROWS_ACROSS_SPLITS",
+    "DUPLICATE_ROWS_IN_EVALUATION",
     "FAULT_RAISES",
+    "FEATURE_GIVES_ANSWER",
+    "IDENTIFIER_FEATURE",
     "INPUT_RANGE_UNUSED",
     "MISSING_VALUE_COLLAPSE",
     "MISSING_VALUE_RAISES",
@@ -19,6 +24,7 @@ __all__ = [
     "OUTPUT_NOT_AS_DECLARED",
     "OUT_OF_RANGE_INPUTS",
     "RULES",
+    "SINGLE_CLASS_EVALUATION",
 ]
 
 ACCURACY_NOT_AS_DECLARED = Rule(
@@ -170,6 +176,57 @@ OUTPUT_NOT_AS_DECLARED = Rule(
     fix=Fix(text="Set output to what the model returns."),
 )
 
+DUPLICATE_ROWS_ACROSS_SPLITS = Rule(
+    id="duplicate-rows-across-splits",
+    title="Evaluation rows are in the training data",
+    severity="medium",
+    help="A model remembers what it was trained on: measured on such rows, every number is better than in use. Low below "
+    "1 % of the rows, high above 10 %; one step lower where training rows repeat one another as often.",
+    fix=Fix(text="Remove duplicates before the data are split, and evaluate again on rows the model has not seen."),
+)
+
+DUPLICATE_ROWS_IN_EVALUATION = Rule(
+    id="duplicate-rows-in-evaluation",
+    title="Evaluation rows repeat one another",
+    severity="low",
+    help="Repeated rows count several times, and intervals that take rows for independent become too narrow.",
+    fix=Fix(text="Keep one of each, or weigh them on purpose."),
+)
+
+CONSTANT_FEATURE = Rule(
+    id="constant-feature",
+    title="A feature never changes in training data",
+    severity="low",
+    help="The model cannot have learnt from it; another value in use is outside of all it knows.",
+    fix=Fix(text="Leave the column out, or find out why it was not filled."),
+)
+
+IDENTIFIER_FEATURE = Rule(
+    id="identifier-feature",
+    title="A feature identifies the row",
+    severity="medium",
+    help="Row numbers, ids and tickets let a model remember rows instead of learning, and often follow the order in which "
+    "the classes were collected. In use they are new every time.",
+    fix=Fix(text="Leave the column out of features; if it is a measurement, declare its type under input.columns."),
+)
+
+FEATURE_GIVES_ANSWER = Rule(
+    id="feature-gives-answer",
+    title="One feature alone gives the answer",
+    severity="medium",
+    help="Too good to be true: such a column is mostly written after the answer was known, as a code of the diagnosis or "
+    "the date of a cancellation, and is not there when the model is used.",
+    fix=Fix(text="Find out when and by whom the column is filled; leave it out unless it is known before the answer."),
+)
+
+SINGLE_CLASS_EVALUATION = Rule(
+    id="single-class-evaluation",
+    title="All evaluation rows have the same answer",
+    severity="medium",
+    help="A model that always says the same is then perfect; accuracy and robustness on such data mean nothing.",
+    fix=Fix(text="Evaluate on data that hold every class."),
+)
+
 RULES: tuple[Rule, ...] = (
     ACCURACY_NOT_AS_DECLARED,
     CLASS_ACCURACY_COLLAPSE,
@@ -186,4 +243,10 @@ RULES: tuple[Rule, ...] = (
     NON_FINITE_OUTPUT,
     ODD_INPUT_ANSWERED,
     OUTPUT_NOT_AS_DECLARED,
+    DUPLICATE_ROWS_ACROSS_SPLITS,
+    DUPLICATE_ROWS_IN_EVALUATION,
+    CONSTANT_FEATURE,
+    IDENTIFIER_FEATURE,
+    FEATURE_GIVES_ANSWER,
+    SINGLE_CLASS_EVALUATION,
 )

@@ -84,8 +84,16 @@ def _connect(file: DependencyFile, entries: dict[str, _Entry]) -> None:
         )
         for wanted in package.requires:
             name, _, version = wanted.partition("==")
-            found = [other.purl for other in by_name.get(name, ()) if not version or other.version == version]
-            entry.requires.update(ref for ref in found if ref != package.purl)
+            found = [other for other in by_name.get(name, ()) if not version or other.version == version]
+            entry.requires.update(
+                other.purl for other in _of_its_platform(package, found) if other.purl != package.purl
+            )
+
+
+def _of_its_platform(package: Package, found: list[Package]) -> list[Package]:
+    """Of conda packages that are there for several platforms, those of the platform that the package is for."""
+    same = [other for other in found if other.marker == package.marker]
+    return same if package.ecosystem == "conda" and same else found
 
 
 def _asked(files: Iterable[DependencyFile]) -> set[tuple[str, str]]:

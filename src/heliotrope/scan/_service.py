@@ -32,6 +32,7 @@ from heliotrope.engine.files import (
     stamp_of,
     walk,
 )
+from heliotrope.scan.beside import Folder
 from heliotrope.scan.collector import Collector, worst_first
 from heliotrope.scan.dispatch import analyse, analyse_nested
 from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
@@ -183,7 +184,8 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: E
         source = BytesSource(source.read(0, size))
     notes = Collector(target.shown, limits)
     third_party = guard(analysers, target.shown, limits)
-    context = Context(notes, limits, Budget.of(limits), partial(analyse_nested, third_party=third_party))
+    nested = partial(analyse_nested, third_party=third_party)
+    context = Context(notes, limits, Budget.of(limits), nested, beside=Folder(target.path.parent))
     extensions = MODEL_EXTENSIONS | analysers.extensions
     if size == 0:
         recognised = _empty(target, notes, extensions)

@@ -5,9 +5,17 @@ from typing import Protocol
 
 from heliotrope.scan.formats.data_files import IdxAnalyser
 from heliotrope.scan.formats.numpy_files import NumpyAnalyser
+from heliotrope.scan.formats.onnx_files import OnnxAnalyser
 from heliotrope.scan.formats.packed_files import PackedAnalyser
 from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
 from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
+from heliotrope.scan.formats.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
+from heliotrope.scan.formats.tree_files import (
+    CatboostAnalyser,
+    JsonTreesAnalyser,
+    LightgbmAnalyser,
+    UbjsonTreesAnalyser,
+)
 from heliotrope.scan.formats.zip_files import ZipAnalyser
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
@@ -21,6 +29,14 @@ ANALYSERS: tuple[Analyser, ...] = (
     SafetensorsAnalyser(),
     IdxAnalyser(),
     PackedAnalyser(),
+    OnnxAnalyser(),
+    JsonTreesAnalyser(),
+    UbjsonTreesAnalyser(),
+    LightgbmAnalyser(),
+    CatboostAnalyser(),
+    ParquetAnalyser(),
+    ArrowAnalyser(),
+    SeparatedAnalyser(),
     _PICKLE,
 )
 """In the order in which they name a file that is of several formats by its beginning."""

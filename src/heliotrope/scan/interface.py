@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from heliotrope.core.findings import Confidence
+from heliotrope.scan.beside import Folder
 from heliotrope.scan.limits import Budget, ScanLimits
 
 __all__ = ["Analyser", "Context", "LimitReachedError", "Notes", "Recognised", "Source", "UnreadableError"]
@@ -86,6 +87,8 @@ class Context:
     base: int = 0
     """Offset of the source within its file or member, added to reported offsets."""
     depth: int = 0
+    beside: Folder | None = None
+    """The folder of the file; None for bytes without one."""
 
     def inside(self, name: str, *, base: int = 0) -> "Context":
         """The context one level down."""

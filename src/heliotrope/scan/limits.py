@@ -43,6 +43,10 @@ class ScanLimits:
     """Files within files: zip in zip, pickle in npy in npz, tensors stored as bytes in a pickle."""
     max_safetensors_header: int = 6 * MIB
     """Its JSON takes up to thirty times the space when parsed. 45,000 tensors fit; the format's own limit is 100 MB."""
+    max_protobuf_fields: int = 10_000_000
+    """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
+    max_skops_schema: int = 12 * MIB
+    """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500

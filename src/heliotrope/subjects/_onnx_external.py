@@ -3,13 +3,16 @@
 Field numbers are those of onnx.proto (ONNX IR version 13). https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
+import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from heliotrope.core.errors import InputError
 from heliotrope.core.text import printable, shorten
+from heliotrope.engine.files import open_regular
 
-__all__ = ["MAX_EXTERNAL_FILES", "external_files", "external_locations"]
+__all__ = ["MAX_EXTERNAL_FILES", "external_files", "external_files_of", "external_locations"]
 
 MAX_EXTERNAL_FILES = 1000
 """Exporters write one file, or one for each large tensor."""
@@ -56,6 +59,18 @@ def external_files(data: Bytes, model: Path, root: Path) -> dict[str, Path]:
             )
         files[location] = path
     return files
+
+
+def external_files_of(model: Path, root: Path) -> dict[str, Path]:
+    """The same of a file, of which only the pages that lead there are read. InputError as well when it cannot be read."""
+    with open_regular(model) as file:
+        if not os.fstat(file.fileno()).st_size:
+            return {}
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+                return external_files(view, model, root)
+        except (OSError, ValueError, BufferError) as error:
+            raise InputError(f"{printable(str(model))}: {error}", hint="check the file") from None
 
 
 def external_locations(data: Bytes) -> tuple[str, ...]:

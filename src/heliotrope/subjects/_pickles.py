@@ -178,12 +178,15 @@ def _load_joblib(data: bytes, admitted: _Admitted) -> Any:
 
 
 def _load_skops(data: bytes, admitted: _Admitted) -> Any:
-    skops_io: Any = _imported("skops", "io")
-    wanted = skops_io.get_untrusted_types(data=data)
+    try:
+        import skops.io
+    except ImportError:
+        raise MissingExtraError(_EXTRAS["skops"], module="skops") from None
+    wanted = skops.io.get_untrusted_types(data=data)
     strange = [name for name in wanted if name not in admitted.names]
     if strange:
         raise _refused(f"the file asks for {printable(strange[0])}, which its clearance does not name")
-    return skops_io.loads(data, trusted=wanted)
+    return skops.io.loads(data, trusted=wanted)
 
 
 _LOADERS: dict[str, Callable[[bytes, _Admitted], Any]] = {

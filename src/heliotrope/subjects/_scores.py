@@ -34,7 +34,8 @@ def checked_scores(answer: Any, *, rows: int, output: OutputKind, classes: int |
     shown = f"{found.dtype} of shape {list(found.shape)} for {rows} rows"
     if found.dtype.kind not in "fiu" or found.ndim not in (1, 2) or len(found) != rows:
         raise InputError(f"the model returns {shown}, expected numbers, {rows} x classes", hint=_SHAPE)
-    scores = found.astype(np.float64).reshape(rows, -1)
+    scores = found.astype(np.float64)
+    scores = scores[:, None] if scores.ndim == 1 else scores
     if not bool(np.isfinite(scores).all()):
         raise InputError(
             "the model returns NaN or infinite scores", hint="look for missing or extreme values in data and weights"

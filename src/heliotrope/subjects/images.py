@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from heliotrope.subjects.interface import Answers
 
-__all__ = ["ImageDataset", "ImageReader", "open_images"]
+__all__ = ["MAX_CLASSES", "ImageDataset", "ImageReader", "open_images"]
+
+MAX_CLASSES = 10_000
+"""Different answers where no model says how many there are."""
 
 _IMAGE_DIMENSIONS = 3
 
@@ -55,6 +58,15 @@ class ImageReader:
 
     def probe(self, rows: int) -> "NDArray[np.float32]":
         return self.inputs[:rows].copy()
+
+    def answer_names(self) -> tuple[str, ...]:
+        highest = int(self.answers.max())
+        if highest >= MAX_CLASSES:
+            raise InputError(
+                f"row {int(self.answers.argmax())} has the label {highest}, the limit is {MAX_CLASSES} classes",
+                hint="labels count from 0 in the order of the outputs; of a regression, set task: tabular-regression",
+            )
+        return tuple(str(label) for label in range(highest + 1))
 
     def labelled(self, names: tuple[str, ...]) -> "ImageDataset":
         import numpy as np

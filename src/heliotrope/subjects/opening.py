@@ -1,7 +1,8 @@
 """Opening what a dynamic check looks at: data first, then the model on a few of its rows, then the answers by its classes."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,7 @@ from heliotrope.subjects.planning import ModelTask, is_table
 if TYPE_CHECKING:
     from heliotrope.subjects.interface import Inputs
 
-__all__ = ["PROBE_ROWS", "DataReader", "ModelAdapter", "open_data", "open_model", "open_subject"]
+__all__ = ["PROBE_ROWS", "DataReader", "ModelAdapter", "open_data", "open_datasets", "open_model", "open_subject"]
 
 PROBE_ROWS = 4
 """Rows a model is tried on when it is opened."""
@@ -30,6 +31,9 @@ class DataReader(Protocol):
 
     def probe(self, rows: int) -> "Inputs":
         """The features of the first rows."""
+
+    def answer_names(self) -> tuple[str, ...]:
+        """The answers that occur, as names of classes. InputError when there are too many for a classification."""
 
     def labelled(self, names: tuple[str, ...]) -> Dataset:
         """With answers as indices into the names; no names: regression. InputError for an answer that is no class."""
@@ -104,10 +108,7 @@ def open_subject(task: Task, *, train: bool = False) -> Opened:
         opened.append(predictor)
         trained = None
         if train:
-            expected = {
-                name.removeprefix("train/"): digest for name, digest in task.inputs.items() if name.startswith("train/")
-            }
-            training = open_data(_named(model, "train"), model=model, root=root, expected=expected)
+            training = open_data(_named(model, "train"), model=model, root=root, expected=_training_inputs(task))
             opened.append(training)
             trained = training.labelled(predictor.names)
         return Opened(task, parameters, predictor, reader.labelled(predictor.names), trained)
@@ -115,6 +116,39 @@ def open_subject(task: Task, *, train: bool = False) -> Opened:
         for part in reversed(opened):
             part.close()
         raise
+
+
+@contextmanager
+def open_datasets(task: Task) -> Iterator[tuple[Dataset, Dataset]]:
+    """Training and evaluation data of a task of `plan_datasets`, without the model. Classes are the answers that occur.
+
+    Raises InputError or MissingExtraError.
+    """
+    model, root = ModelTask.model_validate(task.parameters).model, Path(task.root)
+    with ExitStack() as stack:
+        training = stack.enter_context(
+            closing(open_data(_named(model, "train"), model=model, root=root, expected=_training_inputs(task)))
+        )
+        evaluation = stack.enter_context(
+            closing(open_data(_named(model, "evaluate"), model=model, root=root, expected=task.inputs))
+        )
+        names = model.labels
+        if model.task == "tabular-regression":
+            names = ()
+        elif names is None:
+            names = _common_names(training, evaluation)
+        yield training.labelled(names), evaluation.labelled(names)
+
+
+def _common_names(*readers: DataReader) -> tuple[str, ...]:
+    """Names for all answers that occur, in the order of their numbers where all are numbers."""
+    texts = {text for reader in readers for text in reader.answer_names()}
+    numbers = all(text.isdecimal() for text in texts)
+    return tuple(sorted(texts, key=lambda text: (int(text) if numbers else 0, text)))
+
+
+def _training_inputs(task: Task) -> dict[str, str]:
+    return {name.removeprefix("train/"): digest for name, digest in task.inputs.items() if name.startswith("train/")}
 
 
 def _named(model: ModelConfig, part: str) -> DataSource:

@@ -1,20 +1,24 @@
 """Which models a dynamic check runs on, and what is still unknown of them. Nothing of the project is imported here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from heliotrope.config.schema import DataConfig, DataSource, ModelConfig, ModelFormat, Suite, ThreatConfig
+from heliotrope.core.errors import InputError
 from heliotrope.core.records import Record
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.engine.interface import Planned, Project
+from heliotrope.subjects._onnx_external import external_files_of
 from heliotrope.subjects.formats import FormatDescriptor, format_of
 
-__all__ = ["ModelTask", "Need", "is_table", "module_file", "plan_models"]
+__all__ = ["TABLE_SUFFIXES", "ModelTask", "Need", "is_table", "module_file", "plan_datasets", "plan_models"]
 
 Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat"]
 
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+_MODEL_INPUTS = frozenset({"weights", "loader"})
 
 
 class ModelTask(Record):
@@ -81,7 +85,35 @@ def _planned(
         modules=_modules(descriptor, model),
         consent=descriptor.consent if descriptor is not None else "none",
         reusable=not endpoint,
+        environment=(model.endpoint.token_env,) if model.endpoint and model.endpoint.token_env else (),
     )
+
+
+def plan_datasets(project: Project) -> Iterator[Planned]:
+    """One Planned for each model with training data, for checks that look at data alone: the model is not opened.
+
+    Parameters and inputs leave out what belongs to the model itself, so that evidence outlives new weights.
+    """
+    if project.config is None:
+        return
+    for index, model in enumerate(project.config.models):
+        if model.data.train is None:
+            continue
+        planned = _planned(
+            project, index, model, format_of(model), ("input", "data.evaluate", "data.train"), sampled=False
+        )
+        kept = ModelConfig(name=model.name, task=model.task, input=model.input, labels=model.labels, data=model.data)
+        tables = [source for source in (model.data.train, model.data.evaluate) if source and is_table(source)]
+        yield replace(
+            planned,
+            parameters=ModelTask(model=kept),
+            inputs={name: path for name, path in planned.inputs.items() if name not in _MODEL_INPUTS},
+            missing=tuple(key for key in planned.missing if not key.endswith("].format")),
+            extra="data",
+            modules=("numpy", "scipy", "pandas", *(("pyarrow",) if tables else ())),
+            consent="none",
+            reusable=True,
+        )
 
 
 def module_file(root: Path, module: str) -> Path | None:
@@ -92,7 +124,7 @@ def module_file(root: Path, module: str) -> Path | None:
 
 def is_table(source: DataSource) -> bool:
     """Whether a data source is a table, by its name: csv, tsv or parquet."""
-    return source.path is not None and Path(source.path).suffix.lower() in _TABLE_SUFFIXES
+    return source.path is not None and Path(source.path).suffix.lower() in TABLE_SUFFIXES
 
 
 def _evaluation_only(model: ModelConfig) -> DataConfig:
@@ -137,10 +169,23 @@ def _data_keys(key: str, source: DataSource | None) -> dict[str, object]:
     return {f"{key}.target": source.target}
 
 
+def _external_data(root: Path, model: ModelConfig) -> dict[str, Path]:
+    """Files that an ONNX model keeps its tensors in; none where that cannot be told: opening it says why."""
+    descriptor = format_of(model)
+    if model.path is None or descriptor is None or descriptor.format != "onnx":
+        return {}
+    try:
+        locations = external_files_of(root / model.path, root)
+    except InputError:
+        return {}
+    return {f"weights/{location}": path for location, path in locations.items()}
+
+
 def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:
     inputs: dict[str, Path] = {}
     if model.path is not None:
         inputs["weights"] = root / model.path
+        inputs |= _external_data(root, model)
     if model.loader is not None:
         module = model.loader.partition(":")[0]
         file = module_file(root, module)

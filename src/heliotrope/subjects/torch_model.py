@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from heliotrope.config.schema import ModelConfig, NormalisationConfig, OutputKind
 from heliotrope.core.errors import InputError, MissingExtraError
 from heliotrope.core.text import printable
+from heliotrope.subjects._asking import calling_library
 from heliotrope.subjects._files import read_file
 from heliotrope.subjects._project_code import calling_project_code, run_loader
+from heliotrope.subjects._scores import checked_scores
 from heliotrope.subjects._weights import load_weights
 from heliotrope.subjects.planning import module_file
 
@@ -55,10 +57,13 @@ class TorchModel:
         import numpy as np
         import torch
 
-        batch = np.array(inputs, dtype=np.float32)  # a copy: a module may change what it is given
+        if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "fiub":
+            raise InputError(f"the model takes numbers; this is an array of {inputs.dtype}", hint="convert it first")
+        with calling_library(f"turning {type(inputs).__name__} into a tensor"):
+            batch = np.array(inputs, dtype=np.float32)  # a copy: a module may change what it is given
         with torch.no_grad():
-            scores: NDArray[np.float64] = self.logits(torch.from_numpy(batch)).double().numpy()
-        return scores
+            scores = self.logits(torch.from_numpy(batch)).double().numpy()
+        return checked_scores(scores, rows=len(batch), output="logits", classes=self.classes)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -14,6 +14,7 @@ from heliotrope.subjects._categories import coded
 from heliotrope.subjects._files import ReadFile, read_file, show
 from heliotrope.subjects._matrices import arrangement, numbers, require_width
 from heliotrope.subjects._scores import hardened, one_hot, softmax
+from heliotrope.subjects._ubjson import require_whole_ubjson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from heliotrope.subjects.interface import Column, Inputs
 
 __all__ = ["open_model"]
+
+_AFTER_BRACE_IN_JSON = frozenset({b'"', b" ", b"\n", b"\r", b"\t", b"}"})
 
 
 def open_model(
@@ -59,6 +62,8 @@ def _load(file: ReadFile) -> Any:
             f"{show(file.path)} is neither JSON nor UBJSON of XGBoost",
             hint="write it with booster.save_model('model.ubj'); the binary format of old versions and pickles are not read",
         )
+    if file.data[1:2] not in _AFTER_BRACE_IN_JSON:
+        require_whole_ubjson(file.data, show(file.path))
     booster = xgboost.Booster()
     with calling_library(f"opening {show(file.path)} as XGBoost", opening=True):
         booster.load_model(bytearray(file.data))

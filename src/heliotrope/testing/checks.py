@@ -9,10 +9,10 @@ from heliotrope.core.runs import CheckResult
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.engine._staging import staged_path
 from heliotrope.engine.executors import run_inline
-from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.files import digest_inputs, digest_tree
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Project, Task
 from heliotrope.engine.registry import find_check
+from heliotrope.engine.workdirs import working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.lifecycle.rules import all_rules
 from heliotrope.lifecycle.target import resolve_target

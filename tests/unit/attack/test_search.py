@@ -99,7 +99,7 @@ def test_every_stored_row_keeps_every_promise(mixed, tmp_path):
     assert predicate["health_verdict"] == "sound", predicate["health"]
     table, original, perturbed = stored(predicate, context)
     assert len(table) == predicate["broken"] > 40
-    frame, answers, scores = mixed
+    frame, _answers, scores = mixed
     pd.testing.assert_frame_equal(original, frame.iloc[table["index"]].reset_index(drop=True))
     spread = {column.name: column.spread for column in columns_of(frame)}
     for name in ("income", "years"):

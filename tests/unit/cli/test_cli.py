@@ -121,3 +121,9 @@ def test_no_command_at_all_shows_the_help_and_is_a_usage_error():
     said = subprocess.run([helio], capture_output=True, text=True, check=False)
     assert said.returncode == ExitCode.USAGE
     assert said.stderr.startswith("Usage: helio")
+
+
+def test_the_python_page_does_not_depend_on_what_was_used_before():
+    page = "from heliotrope.cli._reference_python import python_page\nimport hashlib\n"
+    page += "print(hashlib.sha256(python_page().encode()).hexdigest())"
+    assert run_python(page) == run_python(f"from heliotrope.engine.interface import Limits\nLimits()\n{page}")

@@ -118,12 +118,14 @@ def naughty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     importlib.reload(module)
     monkeypatch.setenv("A_SECRET_TOKEN", "hunter2")
 
-    def run(check: str, *, inline: bool = False, progress=lambda *_: None, parameters=None, **limits) -> Execution:
+    def run(
+        check: str, *, inline: bool = False, progress=lambda *_: None, parameters=None, how=None, **limits
+    ) -> Execution:
         workdir = tmp_path / "work"
         workdir.mkdir(exist_ok=True)
         subject = Subject(urn="urn:heliotrope:t:project:t", kind="project", name="t")
         task = Task(check=check, subject=subject, root=str(tmp_path), parameters=parameters or {}, inputs={}, seed=7)
-        how = run_inline if inline else run_in_worker
+        how = how or (run_inline if inline else run_in_worker)
         descriptor = registry._registered[check]
         return how(descriptor, task, workdir=workdir, limits=Limits(**limits), progress=progress)
 
@@ -215,6 +217,28 @@ def test_no_secret_of_ours_reaches_the_worker(naughty):
     names = naughty("naughty.environment").result.outcome.reason.split()
     assert "A_SECRET_TOKEN" not in names
     assert not [name for name in names if name.startswith("HELIOTROPE_")]
+
+
+def test_a_variable_reaches_the_worker_only_when_the_plan_names_it(naughty):
+    def how(*args, **keywords):
+        return run_in_worker(*args, **keywords, network=True, environment=("A_SECRET_TOKEN", "ABSENT"))
+
+    execution = naughty("naughty.environment", how=how)
+    assert "A_SECRET_TOKEN" in execution.result.outcome.reason.split()
+    assert "hunter2" not in execution.log_tail + repr(execution.environment)
+
+
+def test_a_worker_with_network_reaches_a_local_server(naughty):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        execution = naughty(
+            "naughty.network",
+            parameters={"port": server.getsockname()[1]},
+            how=lambda *args, **keywords: run_in_worker(*args, **keywords, network=True),
+        )
+    assert execution.result.outcome.reason == "connected"
+    assert execution.environment["network"] == "available"
 
 
 def test_a_worker_without_network_cannot_reach_a_local_server(naughty):

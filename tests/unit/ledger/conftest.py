@@ -16,23 +16,3 @@ def state(tmp_path, monkeypatch):
 def path(tmp_path):
     """A place for a ledger in a file."""
     return tmp_path / "ledger.db"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kind_of_database(request):
-    return request.param
-
-
-@pytest.fixture
-def new_place(kind_of_database, request, tmp_path):
-    """Gives places for ledgers, one after the other, on either database."""
-    if kind_of_database == "postgresql":
-        return request.getfixturevalue("postgres_server").new_url
-    numbers = iter(range(10**6))
-    return lambda: tmp_path / f"ledger-{next(numbers)}.db"
-
-
-@pytest.fixture
-def place(new_place):
-    """A place for a ledger on either database: what is not about a file must hold for both."""
-    return new_place()

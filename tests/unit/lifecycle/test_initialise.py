@@ -17,6 +17,7 @@ from heliotrope.config.loader import load_config, load_yaml_text
 from heliotrope.config.schema import HeliotropeConfig
 from heliotrope.core.errors import UsageError
 from heliotrope.lifecycle.initialise import MAX_MODELS, initialise, quoted
+from heliotrope.subjects.formats import format_of
 
 GOLDEN = Path(__file__).parents[2] / "golden/init/heliotrope.yaml"
 
@@ -540,3 +541,52 @@ def test_whatever_files_are_called_the_written_file_loads(tmp_path_factory, name
     on_disk = {os.fsencode(path.name) for path in root.iterdir()}
     assert all(model.path is None or model.path.encode() in on_disk for model in config.models)
     assert initialise(root, force=True).text == first
+
+
+@pytest.mark.parametrize(
+    ("name", "format_", "states_output"),
+    [
+        ("m.onnx", "onnx", False),
+        ("m.ubj", "xgboost", True),
+        ("m.xgb", "xgboost", True),
+        ("m.lgb", "lightgbm", True),
+        ("m.cbm", "catboost", True),
+        ("m.skops", "sklearn", True),
+        ("m.joblib", "sklearn", True),
+    ],
+)
+def test_models_of_tables_get_a_draft_with_the_columns_of_the_table(tmp_path, name, format_, states_output):
+    put(tmp_path / "models" / name)
+    put(tmp_path / "models/test.csv", "age,income,diagnosis\n1,2,x\n")
+    put(tmp_path / "models/train.parquet", b"PAR1")
+    text = initialise(tmp_path).text
+    assert "one of diagnosis, age, income" in text
+    assert ("# output: probabilities" in text) is not states_output
+    lines = [line.replace("# task", "task", 1) for line in text.splitlines()]
+    model = load_yaml_text("\n".join(lines), Path("x"), HeliotropeConfig).value.models[0]
+    assert format_of(model).format == format_
+    assert model.task == "tabular-classification"
+    assert model.data.evaluate.path == "models/test.csv"
+    assert model.data.train.path == "models/train.parquet"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "columns"),
+    [
+        ("t.csv", "a;b;c\n1;2;3\n", ["a", "b", "c"]),
+        ("t.tsv", "a\tb\n1\t2\n", ["a", "b"]),
+        ("t.csv", '\ufeff"a, b",c\n', ["a, b", "c"]),
+        ("t.csv", "1,2,3\n4,5,6\n", None),
+        ("t.csv", "a,a\n", None),
+        ("t.csv", "a,b", None),
+        ("t.csv", b"\xff\xfe\x00", None),
+        ("t.csv", "x" * 300_000, None),
+        ("t.csv", "", None),
+    ],
+)
+def test_columns_are_named_only_when_the_header_is_one(tmp_path, name, data, columns):
+    put(tmp_path / "m.ubj")
+    put(tmp_path / name, data)
+    text = initialise(tmp_path).text
+    expected = f"one of {', '.join(columns)}" if columns else "add target: the column of right answers"
+    assert expected in text

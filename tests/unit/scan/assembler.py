@@ -18,8 +18,14 @@ __all__ = [
     "glob",
     "npy",
     "obj",
+    "onnx_model",
+    "onnx_node",
+    "onnx_tensor",
+    "protobuf",
     "safetensors",
     "scan_bytes",
+    "skops",
+    "skops_node",
     "stack_global",
     "text",
     "torch_zip",
@@ -94,6 +100,57 @@ def torch_zip(pickled: bytes, **more: bytes) -> bytes:
 def npy(header: str, data: bytes, *, version: bytes = b"\x01\x00") -> bytes:
     body = header.encode() + b"\n"
     return b"\x93NUMPY" + version + struct.pack("<H", len(body)) + body + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def protobuf(*fields: tuple[int, int | bytes | str]) -> bytes:
+    """A message on the wire: numbers as varints, bytes and text by their length."""
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += _varint(number << 3) + _varint(value)
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            out += _varint(number << 3 | 2) + _varint(len(data)) + data
+    return out
+
+
+def onnx_node(operator: str, domain: str = "", *attributes: bytes) -> bytes:
+    return protobuf((1, "x"), (2, "y"), (4, operator), (7, domain), *((5, item) for item in attributes))
+
+
+def onnx_tensor(*, dims: tuple[int, ...] = (2,), raw: bytes | None = None, **external: str) -> bytes:
+    """A float tensor, inline or external."""
+    fields: list[tuple[int, int | bytes | str]] = [*((1, side) for side in dims), (2, 1), (8, "w")]
+    if raw is not None:
+        fields.append((9, raw))
+    fields += [(13, protobuf((1, key), (2, value))) for key, value in external.items()]
+    return protobuf(*fields, *([(14, 1)] if external else []))
+
+
+def onnx_model(
+    *nodes: bytes, tensors: tuple[bytes, ...] = (), more: tuple[tuple[int, int | bytes | str], ...] = ()
+) -> bytes:
+    graph = protobuf(*((1, node) for node in nodes), (2, "graph"), *((5, tensor) for tensor in tensors))
+    return protobuf((1, 8), (2, "tests"), (7, graph), (8, protobuf((2, 18))), *more)
+
+
+def skops_node(loader: str, full_name: str, content: object = None, **more: object) -> dict[str, object]:
+    module, _, name = full_name.rpartition(".")
+    return {"__loader__": loader, "__module__": module, "__class__": name, "content": content, **more}
+
+
+def skops(node: dict[str, object], *, protocol: object = 2, **members: bytes) -> bytes:
+    """A skops file around its outermost node."""
+    return zipped({"schema.json": json.dumps({**node, "protocol": protocol}).encode(), **members})
 
 
 def safetensors(header: dict[str, object] | str, data: bytes) -> bytes:

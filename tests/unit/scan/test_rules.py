@@ -1,5 +1,6 @@
 """Each rule has a file that breaks it and a neighbour that does not."""
 
+import base64
 import struct
 import zipfile
 from collections.abc import Callable
@@ -12,9 +13,15 @@ from tests.unit.scan.assembler import (
     call,
     glob,
     npy,
+    onnx_model,
+    onnx_node,
+    onnx_tensor,
+    protobuf,
     rules,
     safetensors,
     scan_bytes,
+    skops,
+    skops_node,
     stack_global,
     text,
     torch_zip,
@@ -47,6 +54,10 @@ def joblib_array(order: bytes, data: bytes) -> bytes:
     }
     state = b"".join(text(key) + value for key, value in parts.items())
     return glob("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81}(" + state + b"ub" + data
+
+
+def parquet(footer: bytes) -> bytes:
+    return b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
 def renamed_locally(archive: bytes, name: bytes, other: bytes) -> bytes:
@@ -184,6 +195,52 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         "m.safetensors",
         safetensors({"a": {**TENSOR, "shape": [3]}}, bytes(8)),
         safetensors(TWO, bytes(16)),
+    ),
+    "skops-dangerous-type": (
+        "m.skops",
+        skops(skops_node("FunctionNode", "posix.system")),
+        skops(skops_node("FunctionNode", "numpy.log1p")),
+    ),
+    "skops-unknown-type": (
+        "m.skops",
+        skops(skops_node("ObjectNode", "acme.Net")),
+        skops(skops_node("ObjectNode", "sklearn.svm._classes.SVC")),
+    ),
+    "skops-odd-node": (
+        "m.skops",
+        skops(skops_node("MethodNode", "sklearn.svm._classes.SVC", {"func": "fit"})),
+        skops(skops_node("JsonNode", "builtins.str", "1")),
+    ),
+    "onnx-external-path": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="../../etc/passwd"),)),
+        onnx_model(tensors=(onnx_tensor(location="weights..bin"),)),
+    ),
+    "onnx-memory-address": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="*/_ORT_MEM_ADDR_/*", offset="4096", length="8"),)),
+        onnx_model(tensors=(onnx_tensor(location="ORT_MEM"),)),
+    ),
+    "onnx-external-range": (
+        "m.onnx",
+        onnx_model(tensors=(onnx_tensor(location="m.onnx", offset="1000", length="8"),)),
+        onnx_model(tensors=(onnx_tensor(location="m.onnx", offset="0", length="8"),)),
+    ),
+    "onnx-custom-operator": ("m.onnx", onnx_model(onnx_node("Trick", "acme")), onnx_model(onnx_node("Relu"))),
+    "onnx-python-operator": (
+        "m.onnx",
+        onnx_model(onnx_node("PyCustomOpDef", "ai.onnx.contrib")),
+        onnx_model(onnx_node("Pow")),
+    ),
+    "arrow-python-type": (
+        "t.parquet",
+        parquet(b"ARROW:schema " + base64.b64encode(b"xxarrow.py_extension_type" + bytes(9))),
+        parquet(b"ARROW:schema " + base64.b64encode(b"xxarrow.extension_type" + bytes(9))),
+    ),
+    "onnx-script-in-text": (
+        "m.onnx",
+        onnx_model(more=((14, protobuf((1, "note"), (2, "<script>x()</script>"))),)),
+        onnx_model(more=((14, protobuf((1, "note"), (2, "a description of scripts"))),)),
     ),
 }
 """Rule to (file name, what breaks it, what does not)."""

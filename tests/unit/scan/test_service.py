@@ -72,7 +72,7 @@ def test_inside_a_folder_content_decides_what_is_judged(tmp_path: Path) -> None:
         "model.pkl": "incomplete",
         "empty.pt": "incomplete",
         "x.npy": "clean",
-        "model.onnx": "unsupported",
+        "model.onnx": "incomplete",
         "llama.gguf": "unsupported",
     }
     assert document.verdict == "malicious"

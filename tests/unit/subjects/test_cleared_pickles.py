@@ -260,6 +260,18 @@ def test_a_joblib_file_with_a_payload_is_not_cleared(fitted, canary):
                 clear(joblib_bytes(value, compress), "model.joblib")
 
 
+def test_a_skops_pipeline_predicts_as_before(fitted):
+    skops_io = pytest.importorskip("skops.io", reason="needs skops (extra 'sklearn')")
+    model, samples = fitted
+    data = skops_io.dumps(model)
+    clearance = clear(data, "model.skops")
+    assert clearance.format == "skops"
+    assert load_cleared(data, clearance).predict_proba(samples).tolist() == model.predict_proba(samples).tolist()
+    rest = tuple(name for name in clearance.globals if name != "sklearn.tree._tree.Tree")
+    with pytest.raises(InputError, match=r"asks for sklearn\.tree\._tree\.Tree"):
+        load_cleared(data, forged(data, *rest, kind="skops"))
+
+
 def test_a_pipeline_loads_with_every_name_and_without_any_one_it_does_not(fitted):
     model, _ = fitted
     data = pickle.dumps(model)

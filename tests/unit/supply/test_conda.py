@@ -80,7 +80,8 @@ def test_conda_lock():
     numpy, click = found.packages
     assert (numpy.ecosystem, numpy.name, numpy.version, numpy.requires) == ("conda", "numpy", "1.26.4", ("python",))
     assert [item.algorithm for item in numpy.hashes] == ["md5", "sha256"]
-    assert numpy.purl == "pkg:conda/numpy@1.26.4?subdir=linux-64"
+    assert numpy.purl == "pkg:conda/numpy@1.26.4?build=py311_0&subdir=linux-64"
+    assert numpy.marker == "linux-64"
     assert (click.ecosystem, click.groups, click.line) == ("pypi", ("dev",), 13)
     assert [(item.line, "name and version" in item.reason) for item in found.problems] == [(21, True)]
 
@@ -111,15 +112,23 @@ def test_exported_list():
     assert [item.line for item in found.problems] == [4]
 
 
+ALIASES = (
+    "".join(
+        f"{name}: &{name} [{below}]\n"
+        for name, below in zip("abcdefg", ["x", *(",".join([f"*{name}"] * 8) for name in "abcdef")], strict=True)
+    )
+    + "dependencies: [*g]"
+)
+"""Eight to the sixth."""
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "- a list",
         "dependencies: 3",
         "dependencies: !!python/object:os.system x",
-        "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
-        "d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\n"
-        "g: &g [*f,*f,*f,*f,*f,*f,*f,*f]\ndependencies: [*g]\n",
+        ALIASES,
         "dependencies: [x]\ndependencies: [y]",
         "dependencies: [x]\n---\ndependencies: [y]",
         "dependencies: " + "[" * 1000,

@@ -1,5 +1,6 @@
 """Whatever the bytes: a parser gives a result or an InputError, quickly, and what it gives can be recorded."""
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -114,40 +115,11 @@ def test_arbitrary_bytes_give_a_result_or_an_input_error(form: str, data: bytes)
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8)
 )
-KEYS = st.sampled_from(
-    [
-        "name",
-        "version",
-        "source",
-        "url",
-        "git",
-        "path",
-        "hash",
-        "hashes",
-        "files",
-        "file",
-        "groups",
-        "extras",
-        "dependencies",
-        "markers",
-        "index",
-        "wheels",
-        "sdist",
-        "vcs",
-        "archive",
-        "directory",
-        "type",
-        "registry",
-        "sources",
-        "_meta",
-        "default",
-        "package",
-        "packages",
-        "metadata",
-        "lock-version",
-        "manager",
-    ]
+WORDS = (
+    "name version source url git path hash hashes files file groups extras dependencies markers index wheels sdist vcs "
+    "archive directory type registry sources _meta default package packages metadata lock-version manager"
 )
+KEYS = st.sampled_from(WORDS.split())
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
 )
@@ -205,7 +177,5 @@ def test_metadata_of_any_bytes(metadata: bytes, direct: bytes) -> None:
 )
 @pytest.mark.parametrize("data", [b"", b"\n", b"{}", b"[]", b"@EXPLICIT", b"package: []", b"lock-version = '1.0'"])
 def test_any_name_with_any_content(name, data):
-    try:
-        parse_file(name, data)
-    except InputError as error:
-        assert error.message.isprintable()
+    with contextlib.suppress(InputError):
+        assert parse_file(name, data)[1].role in {"declares", "pins", "limits"}

@@ -91,6 +91,7 @@ def test_version_control(text, revision, fixed):
 def test_addresses_are_kept_without_passwords():
     found = parsed("--index-url https://me:secret@e.org/simple\nx @ https://me:secret@e.org/x-1.0.tar.gz")
     assert "secret" not in repr(found)
+    assert "secret" not in problem("git+https://me:secret@e.org/x.git nonsense")[1]
     assert found.indexes[0].address == "https://e.org/simple"
 
 

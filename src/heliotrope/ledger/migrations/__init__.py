@@ -9,10 +9,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from heliotrope.core.errors import LedgerError, UsageError
+from heliotrope.core.errors import InternalError, UsageError
 from heliotrope.core.text import printable
 from heliotrope.ledger._append import read_head
-from heliotrope.ledger._database import OLDEST_SCHEMA, Database, known_version
+from heliotrope.ledger._database import OLDEST_SCHEMA, Database, read_version
 from heliotrope.ledger._tables import SCHEMA_VERSION, meta
 
 __all__ = ["migrate", "steps"]
@@ -31,7 +31,9 @@ def migrate(database: Database, target: int = SCHEMA_VERSION) -> int:
     from alembic.runtime.migration import MigrationContext
 
     with database.rebuilding() as connection:
-        version = _version(connection, database)  # under the lock: another process may have been first
+        version = read_version(
+            connection, printable(database.location)
+        )  # under the lock: another process may have been first
         if version != target:
             head = read_head(connection)
             database.drop_guards(connection, version)
@@ -41,7 +43,8 @@ def migrate(database: Database, target: int = SCHEMA_VERSION) -> int:
             connection.execute(sa.update(meta).where(meta.c.name == "schema_version").values(value=str(target)))
             for statement in database.guards(target).values():
                 connection.exec_driver_sql(statement)
-            assert read_head(connection) == head, "a migration must not touch the chain"
+            if read_head(connection) != head:
+                raise InternalError("a migration touched the chain", hint="nothing was changed; report this")
     database.version = target
     return version
 
@@ -56,13 +59,3 @@ def steps(start: int, target: int) -> list[Callable[[], None]]:
     if target > start:
         return [script.module.upgrade for script in reversed(between)]
     return [script.module.downgrade for script in between]
-
-
-def _version(connection: sa.Connection, database: Database) -> int:
-    text = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one_or_none()
-    version = known_version(text, printable(database.location))
-    if version is None:
-        raise LedgerError(
-            f"{printable(database.location)} is no ledger of Heliotrope", hint="name another one with --ledger"
-        )
-    return version

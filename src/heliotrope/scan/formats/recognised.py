@@ -17,12 +17,16 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"ZF0x", "joblib-zfile"),
+    (0, b"binf", "xgboost-binary"),
+    (0, b"bs64", "xgboost-binary"),
+    (0, b"PARE", "parquet-encrypted"),
 )
 _PACKED_UNREAD: tuple[tuple[bytes, str], ...] = ((b"\x28\xb5\x2f\xfd", "zstandard"), (b"\x04\x22\x4d\x18", "lz4"))
 """Ways of packing that the standard library cannot undo."""
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
     (".onnx", "onnx"),
+    (".ort", "onnxruntime"),
     (".pb", "protobuf"),
     (".keras", "keras"),
     (".h5", "hdf5"),
@@ -44,6 +48,18 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
 )
 _PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
 _PICKLES = frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "zip"}) | _PACKED_PICKLES
+_BESIDE_MODELS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (".md", ".yaml", ".yml", ".toml", ".py", ".png", ".jpg", ".jpeg", ".gif", ".html"),
+        frozenset[str](),
+    ),
+    ".txt": frozenset({"lightgbm"}),
+    ".json": frozenset({"xgboost-json", "catboost-json"}),
+    ".csv": frozenset({"csv"}),
+    ".tsv": frozenset({"tsv"}),
+}
+"""Names of all kinds of files, and the formats of models or data that come under them."""
+
 EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".pkl": _PICKLES,
     ".pickle": _PICKLES,
@@ -56,29 +72,15 @@ EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".safetensors": frozenset({"safetensors"}),
     ".npy": frozenset({"npy"}),
     ".npz": frozenset({"npz", "zip"}),
-    **dict.fromkeys(
-        (
-            ".txt",
-            ".md",
-            ".csv",
-            ".tsv",
-            ".json",
-            ".yaml",
-            ".yml",
-            ".toml",
-            ".py",
-            ".png",
-            ".jpg",
-            ".jpeg",
-            ".gif",
-            ".html",
-        ),
-        frozenset[str](),
-    ),
+    ".onnx": frozenset({"onnx"}),
+    ".ubj": frozenset({"xgboost-ubj"}),
+    ".skops": frozenset({"skops"}),
+    ".cbm": frozenset({"catboost"}),
+    **_BESIDE_MODELS,
 }
 """What a name promises; anything else is a mismatch. Names that promise nothing are not listed."""
 
-MODEL_EXTENSIONS = frozenset(name for name, formats in EXPECTED_FORMATS.items() if formats) | frozenset(
+MODEL_EXTENSIONS = frozenset(EXPECTED_FORMATS) - frozenset(_BESIDE_MODELS) | frozenset(
     name for name, _ in _BY_NAME if name.startswith(".")
 )
 """A file of such a name is judged inside a folder even when its content is not recognised."""

@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable
+from heliotrope.scan.formats.skops_schema import check_schema
 from heliotrope.scan.formats.zip_directory import (
     Directory,
     LocalHeader,
@@ -60,6 +61,7 @@ class _Archive:
         self._context = context
         self._contents = _Contents()
         self._torch = False
+        self._skops = False
 
     def analyse(self) -> Recognised:
         try:
@@ -180,11 +182,24 @@ class _Archive:
             self._incomplete("a member is cut short", member)
         if source.size == 0 or (self._torch and _STORAGE.fullmatch(member.name) and not self._is_trap(source)):
             return
+        if member.name == "schema.json" or header.raw_name == b"schema.json":
+            self._skops |= self._schema(source, member)
         context = self._context.inside(member.name)
         recognised = self._context.nested(source, member.name, context)
         if recognised is not None:
             self._contents.formats.append(recognised)
         self._check_sum(member, source)
+
+    def _schema(self, source: Source, member: Member) -> bool:
+        """Judge what may be the schema of a skops file; whether it is one."""
+        limit = self._context.limits.max_skops_schema
+        text = source.read(0, limit + 1)
+        if len(text) > limit:
+            reason = f"the schema has more than {limit} bytes"
+            place = self._context.inside(member.name).member
+            self._context.notes.incomplete(reason, limit="max_skops_schema", member=place)
+            return False
+        return check_schema(text, self._context)
 
     def _is_trap(self, source: Source) -> bool:
         return credible_pickle(source, self._context)
@@ -216,6 +231,8 @@ class _Archive:
                 self._incomplete("TorchScript code is not analysed")
                 return Recognised("torchscript")
             return Recognised("torch-zip")
+        if self._skops:
+            return Recognised("skops")
         if {"config.json", "metadata.json"} <= names:
             return Recognised("keras", supported=False)
         files = [name for name in self._contents.names if not name.endswith("/")]

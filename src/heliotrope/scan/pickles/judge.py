@@ -1,7 +1,6 @@
 """Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
@@ -10,7 +9,15 @@ from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import CONDITIONS, misuse
 from heliotrope.scan.pickles.arrays import follow_array
-from heliotrope.scan.pickles.replay import Dtype, Name, Unclear, described_dtype, dtype_with_state, replay
+from heliotrope.scan.pickles.replay import (
+    ContradictoryType,
+    Dtype,
+    Name,
+    Unclear,
+    described_dtype,
+    dtype_with_state,
+    replay,
+)
 from heliotrope.scan.pickles.state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
@@ -212,8 +219,12 @@ class Judge:
         assert use.dtype is not None
         dtype, use.dtype = use.dtype, None
         if target & op.KIND_MASK != op.USED:
-            with suppress(Unclear):
+            try:
                 use.dtype = dtype_with_state(dtype, replay(machine, use.begun, offset, self.lookup))
+            except ContradictoryType as error:
+                self._note("pickle-unknown-state", f"sets a state of numpy.dtype in which {error}", offset, use)
+            except Unclear:
+                pass  # only an array between the opcodes needs to know
 
     def _array(self, machine: State, use: Use, target: int, offset: int) -> int:
         """A joblib array: its bytes come next, and the stream goes on behind them."""

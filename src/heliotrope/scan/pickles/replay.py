@@ -5,15 +5,16 @@ whose bytes lie between the opcodes), the opcodes between the making of an objec
 form its state and nothing else when they leave exactly one value and never reach below where they began.
 """
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, State
 
-__all__ = ["Dtype", "Name", "Unclear", "described_dtype", "replay"]
+__all__ = ["ContradictoryType", "Dtype", "Name", "Unclear", "described_dtype", "replay"]
 
 _MAX_BYTES = 64 * 1024
 """Of opcodes read again at once: a record type of a thousand fields."""
@@ -24,6 +25,10 @@ _SCALAR = re.compile(r"([biufcSUVmMO])(\d{1,9})")
 
 class Unclear(Exception):  # noqa: N818 - it is an answer, not a failure
     """The opcodes are not of the kind that is read again."""
+
+
+class ContradictoryType(Unclear):
+    """The state of a type says things that do not agree: reading it would take the bytes of a file for pointers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,18 +219,58 @@ class _Replay:
 def dtype_with_state(dtype: Dtype, state: Any) -> Dtype:
     """A type after its BUILD: for text and records, the state has the size, and for all whether objects are inside.
 
-    Source: arraydescr_setstate in numpy's descriptor.c, versions 3 and 4 of the state.
+    numpy believes what the state says, also that the pointers of objects are plain numbers, which a file could then choose.
+    Raises ContradictoryType where the parts of a state do not agree. Source: arraydescr_setstate in numpy's descriptor.c,
+    versions 3 and 4 of the state.
     """
     if not isinstance(state, tuple) or len(state) not in (8, 9) or state[0] not in (3, 4):
         raise Unclear("the state of its type is not as numpy writes it")
-    size, flags = state[5], state[7]
-    if type(size) is not int or type(flags) is not int:
+    _, _, subarray, _, fields, size, alignment, flags = state[:8]
+    if any(type(number) is not int for number in (size, alignment, flags)):
         raise Unclear("the state of its type is not as numpy writes it")
+    objects = dtype.letter == "O"
     if dtype.letter in "SUV":
-        if size < 0:
-            raise Unclear("its type has no size")
+        if size < 0 or (dtype.letter == "U" and size % 4):
+            raise ContradictoryType("its type has no size")
+        if alignment not in _ALIGNMENTS:
+            raise ContradictoryType(f"its type is aligned to {alignment} bytes, by which numpy divides")
         dtype = replace(dtype, size=size)
-    return replace(dtype, objects=bool(flags & 1))
+        parts = list(_parts(subarray, fields, size))  # every one of them is checked
+        objects = any(part.objects for part in parts)
+    elif subarray is not None or fields is not None:
+        raise ContradictoryType("its type is a number that has parts")
+    if bool(flags & _HAS_OBJECTS) != objects or (flags & _POINTERS and not objects):
+        raise ContradictoryType("its type contradicts itself about objects")
+    return replace(dtype, objects=objects)
+
+
+_ALIGNMENTS = frozenset({1, 2, 4, 8, 16, 32, 64})
+_HAS_OBJECTS = 1
+_POINTERS = 2 | 4
+"""Of NPY_ITEM_…: items are references, are pickled as a list, are pointers."""
+
+
+def _parts(subarray: Any, fields: Any, size: int) -> Iterator[Dtype]:
+    """The types inside a type of `size` bytes."""
+    if subarray is not None:
+        if not isinstance(subarray, tuple) or len(subarray) != 2 or not isinstance(subarray[0], Dtype):
+            raise Unclear("the state of its type is not as numpy writes it")
+        sides = subarray[1] if isinstance(subarray[1], tuple) else (subarray[1],)
+        if not all(type(side) is int and side >= 0 for side in sides):
+            raise Unclear("the state of its type is not as numpy writes it")
+        if math.prod(sides) * subarray[0].size != size:
+            raise ContradictoryType("its type has another size than its parts")
+        yield subarray[0]
+    if fields is None:
+        return
+    if not isinstance(fields, dict):
+        raise Unclear("the state of its type is not as numpy writes it")
+    for field in fields.values():
+        if not isinstance(field, tuple) or not isinstance(field[0], Dtype) or type(field[1]) is not int:
+            raise Unclear("the state of its type is not as numpy writes it")
+        if not 0 <= field[1] <= size - field[0].size:
+            raise ContradictoryType("a field lies outside its type")
+        yield field[0]
 
 
 _CONSTANTS: Final = {ord("N"): None, 0x88: True, 0x89: False, ord(")"): ()}

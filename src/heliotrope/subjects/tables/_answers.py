@@ -64,24 +64,32 @@ class AnswerColumn:
             return array
         return without_marks(array, tuple(sorted(MISSING_MARKS - set(self.labels))))
 
-    def classes(self, names: Sequence[str]) -> "ClassAnswers":
-        """Answers as indices: by the names of the classes when every value is one of them, else as the index itself."""
+    def names(self) -> tuple[str, ...]:
+        """The different answers, as one writes them."""
+        return tuple(dict.fromkeys(label_text(value) for value in self._values()))
+
+    def _values(self) -> dict[object, int]:
         if self.first is None:
             raise InputError(
-                f"column {named(self.name)} holds more than {MAX_CLASSES} different values, the model has {len(names)} classes",
+                f"column {named(self.name)} holds more than {MAX_CLASSES} different values, too many for classes",
                 hint="name the column of classes under target, or set task: tabular-regression",
             )
-        by_name = {value: _by_name(value, names) for value in self.first}
+        return self.first
+
+    def classes(self, names: Sequence[str]) -> "ClassAnswers":
+        """Answers as indices: by the names of the classes when every value is one of them, else as the index itself."""
+        values = self._values()
+        by_name = {value: _by_name(value, names) for value in values}
         if None not in by_name.values():
             return ClassAnswers(self, {value: place for value, place in by_name.items() if place is not None})
-        by_index = {value: _by_index(value, len(names)) for value in self.first}
+        by_index = {value: _by_index(value, len(names)) for value in values}
         if None not in by_index.values():
             return ClassAnswers(self, {value: place for value, place in by_index.items() if place is not None})
         some_named = any(place is not None for place in by_name.values())
-        wrong = next(value for value in self.first if (by_name if some_named else by_index)[value] is None)
+        wrong = next(value for value in values if (by_name if some_named else by_index)[value] is None)
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         raise InputError(
-            f"row {self.first[wrong]} has the answer {shorten(printable(label_text(wrong)), 60)!r} in column"
+            f"row {values[wrong]} has the answer {shorten(printable(label_text(wrong)), 60)!r} in column"
             f" {named(self.name)}, which is no class of the model ({shorten(printable(shown), 200)})",
             hint="set labels to the values of this column in the order of the outputs, as in labels: [no, yes]",
         )
@@ -118,19 +126,24 @@ def _by_name(value: object, names: Sequence[str]) -> int | None:
     """The class that is called like the value: as it is written, as a number, or as a truth value in any case."""
     text = label_text(value)
     spellings = [text]
-    whole = _whole(value)
+    whole, truth = _whole(value), _truth(value)
     if whole is not None:
         spellings.append(str(whole))
-    if isinstance(value, bool):
-        spellings += [text.lower(), str(int(value))]
+    if truth is not None:
+        spellings += [str(truth), str(truth).lower(), str(truth).upper(), str(int(truth))]
     return next((names.index(spelling) for spelling in spellings if spelling in names), None)
 
 
 def _by_index(value: object, classes: int) -> int | None:
-    whole = _whole(value)
-    if whole is None and isinstance(value, str) and value.strip().lower() in {"true", "false"}:
-        whole = int(value.strip().lower() == "true")
+    truth = _truth(value)
+    whole = _whole(value) if truth is None else int(truth)
     return whole if whole is not None and 0 <= whole < classes else None
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:

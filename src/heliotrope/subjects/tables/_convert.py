@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["as_words", "categories_of", "codes", "numbers", "objects", "parsed", "times", "truths"]
+__all__ = ["as_words", "beginnings", "categories_of", "codes", "numbers", "objects", "parsed", "times", "truths"]
 
 _LONGEST_NUMBER = 1000
 """Bytes of a number or date that is written as text; a float takes 24."""
@@ -153,7 +153,7 @@ def codes(name: str, array: "pa.Array", rows: "NDArray[np.int64]", places: dict[
     if strange.any():
         place = int(strange.argmax())
         raise InputError(
-            f"row {rows[place]}: column {named(name)} holds {_shown(array[place].as_py())}, which is not among its categories",
+            f"row {rows[place]}: column {named(name)} holds {_shown(_value(array[place]))}, which is not among its categories",
             hint=f"add it to input.columns.{printable(name)}.categories, or correct the row",
         )
     return result
@@ -173,6 +173,16 @@ def as_words(array: "pa.Array") -> "pa.Array":
     coded = array if _is_dictionary(array.type) else array.dictionary_encode()
     texts = pa.array(categories_of(coded.dictionary), pa.string())
     return pa.DictionaryArray.from_arrays(coded.indices, texts)
+
+
+def beginnings(array: "pa.Array", length: int) -> "pa.Array":
+    """The first characters of each text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_dictionary(array.type):
+        return pa.DictionaryArray.from_arrays(array.indices, pc.utf8_slice_codeunits(array.dictionary, 0, length))
+    return pc.utf8_slice_codeunits(array, 0, length)
 
 
 def objects(array: "pa.Array") -> "NDArray[np.object_]":
@@ -228,7 +238,7 @@ def _cast(
             high = middle
         else:
             low = middle
-    raise _unfit(name, rows[low], array[low].as_py(), wanted)
+    raise _unfit(name, rows[low], _value(array[low]), wanted)
 
 
 def _unfit(name: str, row: "np.int64", value: Any, wanted: ColumnType) -> InputError:
@@ -236,6 +246,14 @@ def _unfit(name: str, row: "np.int64", value: Any, wanted: ColumnType) -> InputE
         f"row {row}: column {named(name)} holds {_shown(value)}, expected {_WANTED[wanted]}",
         hint=f"correct the row, or the type of the column under input.columns.{printable(name)}",
     )
+
+
+def _value(scalar: "pa.Scalar") -> object:
+    """As Python has it; of a date beyond its calendar only the type."""
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return f"a {scalar.type} beyond the calendar"
 
 
 def _shown(value: object) -> str:

@@ -108,7 +108,7 @@ class CsvRows:
             row, wanted, got = map(int, wrong.groups())
             return InputError(
                 f"{where}, row {row - 2} has {got} fields, the header has {wanted}",
-                hint="quote fields that hold the delimiter or a line break; " + _EXPORT_HINT,
+                hint="quote fields that hold the delimiter or a line break, and close every quote; " + _EXPORT_HINT,
             )
         return InputError(
             f"{where} is no readable csv file: {shorten(printable(reason.split(chr(10), 1)[0]), 200)}",

@@ -94,7 +94,9 @@ class ParquetRows:
             if batch is None:
                 return
             if batch.num_rows:
-                yield batch.select(list(columns))
+                kept = batch.select(list(columns))
+                self._guarded(lambda: kept.validate(full=True))  # noqa: B023 - called at once
+                yield _plain_strings(kept)
 
     def _check_chunks(self, columns: Sequence[str], groups: Sequence[int]) -> None:
         metadata, wanted = self._reader.metadata, set(columns)
@@ -159,3 +161,15 @@ def _is_text(type_: "pa.DataType") -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _plain_strings(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """Views of strings as strings: many functions of Arrow know no views."""
+    import pyarrow as pa
+
+    if not any(pa.types.is_string_view(field.type) for field in batch.schema):
+        return batch
+    fields = [
+        field.with_type(pa.large_string()) if pa.types.is_string_view(field.type) else field for field in batch.schema
+    ]
+    return batch.cast(pa.schema(fields))

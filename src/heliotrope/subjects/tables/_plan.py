@@ -77,14 +77,15 @@ def choose_columns(
     return ChosenColumns(source.target, features)
 
 
-def plan_column(config: ColumnConfig | None, *, textual: bool, text_task: bool) -> Plan:
-    """A column by what is declared of it; of a text model, it is a text unless declared otherwise."""
+def plan_column(config: ColumnConfig | None, *, textual: bool, text_task: bool, named_feature: bool) -> Plan:
+    """A column by what is declared of it. What a text model is said to take is text, and there only nothing is missing."""
     categories = config.categories if config is not None and config.categories else ()
     type_ = config.type if config is not None else None
-    type_ = type_ or ("category" if categories else "text" if text_task else None)
+    type_ = type_ or ("category" if categories else "text" if text_task and named_feature else None)
     if not textual:
         return Plan(type_, None)
-    return Plan(type_, ("",) if type_ == "text" else tuple(sorted(MISSING_MARKS - set(categories))))
+    literal = type_ == "text" or (type_ is None and text_task)
+    return Plan(type_, ("",) if literal else tuple(sorted(MISSING_MARKS - set(categories))))
 
 
 def _columns(there: Sequence[str]) -> str:

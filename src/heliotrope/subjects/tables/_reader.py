@@ -2,7 +2,8 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_KEPT_CELLS", "TableDataset", "TableReader", "open_table", "read_rows"]
 
 MAX_KEPT_CELLS = 2**21
-"""A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one is read again each time."""
+"""A table of at most so many cells is kept in memory, 16 MB of numbers; a larger one, or texts, are read again each time."""
 
 
 def open_table(source: DataSource, *, model: ModelConfig, root: Path, expected: Mapping[str, str]) -> "TableReader":
@@ -68,17 +69,32 @@ def read_rows(
     """Look at every row once. `where` names the table in errors."""
     declared = model.input.columns if model.input is not None else {}
     chosen = choose_columns(rows.schema.names, source, declared, where=where)
-    text_task = model.task == "text-classification"
-    if text_task and source.features is None:
-        chosen = replace(chosen, features=_text_columns(rows, chosen.features))
+    if kind_of(chosen.target, rows.schema.field(chosen.target).type) == "time":
+        raise InputError(
+            f"column {named(chosen.target)} holds dates, which are no answers of a model",
+            hint="name another column under target",
+        )
+    text_task, named_features = model.task == "text-classification", source.features is not None
     plans = {
-        name: plan_column(declared.get(name), textual=rows.textual, text_task=text_task) for name in chosen.features
+        name: plan_column(declared.get(name), textual=rows.textual, text_task=text_task, named_feature=named_features)
+        for name in chosen.features
     }
     answers = AnswerColumn(chosen.target, rows.textual, model.labels or ())
     profile = profile_table(rows, plans, answers)
-    columns = [column_of(profile.columns[name], declared.get(name), plan.type) for name, plan in plans.items()]
-    if source.features is None:
+    columns = []
+    for name, plan in plans.items():
+        seen = profile.columns[name]
+        if text_task and not named_features and seen.kind != "words":
+            continue
+        columns.append(column_of(seen, declared.get(name), plan.type or ("text" if text_task else None)))
+    if not named_features:
         columns = [column for column in columns if column.type != "identifier"]
+    _require_columns(columns, where, text_task=text_task)
+    parts = tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
+    return TableReader(rows, Features(parts), answers, profile.rows, digests)
+
+
+def _require_columns(columns: Sequence[Column], where: str, *, text_task: bool) -> None:
     if not columns:
         raise InputError(
             f"{where} has no column left to give to the model besides the target and identifiers",
@@ -86,19 +102,10 @@ def read_rows(
         )
     if text_task and len(columns) > 1:
         raise InputError(
-            f"a {model.task} model takes one column of text, here are {len(columns)}: "
+            f"a text-classification model takes one column of text, here are {len(columns)}: "
             + shorten(", ".join(named(column.name) for column in columns), 200),
             hint="name it in data.evaluate.features",
         )
-    features = Features(
-        tuple(Feature.of(column, profile.columns[column.name], plans[column.name]) for column in columns)
-    )
-    return TableReader(rows, features, answers, profile.rows, digests)
-
-
-def _text_columns(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
-    """Columns that may hold text; all of them when none does, so that the error names them."""
-    return tuple(name for name in names if kind_of(name, rows.schema.field(name).type) == "words") or tuple(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,9 @@ class TableReader:
         batch = next(regular(self.rows.select(self.features.names, wanted), max(1, len(wanted))))
         return self.features.frame(batch, wanted)
 
+    def answer_names(self) -> tuple[str, ...]:
+        return self.answers.names()
+
     def labelled(self, names: tuple[str, ...]) -> "TableDataset":
         reading = self.answers.classes(names) if names else NumberAnswers(self.answers)
         return TableDataset(self, reading)
@@ -138,7 +148,8 @@ class TableDataset:
         self._answers = answers
         self._names = (*reader.features.names, answers.column.name)
         self._kept: Batch | None = None
-        if reader.count * len(self._names) <= MAX_KEPT_CELLS:
+        long = any(part.kind == "words" and part.column.type != "category" for part in reader.features.parts)
+        if reader.count * len(self._names) <= MAX_KEPT_CELLS and not long:
             self._kept = next(self._streamed(reader.count))
 
     @property
@@ -172,10 +183,9 @@ class TableDataset:
             inputs = self._kept.inputs
             assert isinstance(inputs, pd.DataFrame)
             return Batch(inputs.iloc[rows].reset_index(drop=True), self._kept.answers[rows], rows)
-        batches = regular(self._reader.rows.select(self._names, rows), max(1, len(rows)))
-        taken = self._batch(next(batches), rows)
-        self._reader.rows.require_unchanged()
-        return taken
+        with self._unchanged():
+            batches = regular(self._reader.rows.select(self._names, rows), max(1, len(rows)))
+            return self._batch(next(batches), rows)
 
     def close(self) -> None:
         self._reader.close()
@@ -184,12 +194,21 @@ class TableDataset:
         import numpy as np
 
         start = 0
-        for batch in regular(self._reader.rows.stream(self._names, size), size):
-            rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
-            start += batch.num_rows
-            if start >= len(self):
-                self._reader.rows.require_unchanged()
-            yield self._batch(batch, rows)
+        with self._unchanged():
+            for batch in regular(self._reader.rows.stream(self._names, size), size):
+                rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
+                start += batch.num_rows
+                yield self._batch(batch, rows)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """What was read is what was hashed, or an InputError that says so before any other."""
+        try:
+            yield
+        except InputError:
+            self._reader.rows.require_unchanged()
+            raise
+        self._reader.rows.require_unchanged()
 
     def _batch(self, batch: "pa.RecordBatch", rows: "NDArray[np.int64]") -> Batch:
         answers = self._answers.read(batch.column(self._answers.column.name), rows)

@@ -68,7 +68,7 @@ def _inferred(profile: ColumnProfile) -> ColumnType:
     if profile.kind != "words":
         return _TYPE_OF[profile.kind]
     sampled = profile.sampled()
-    wordy = profile.words >= _TEXT_WORDS * max(1, len(sampled))
+    wordy = profile.words >= _TEXT_WORDS
     different = _all_differ(sampled)
     if different and len(sampled) >= _IDENTIFIER_ROWS and not wordy:
         return "identifier"

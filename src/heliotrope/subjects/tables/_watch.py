@@ -4,7 +4,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from heliotrope.core.errors import InputError
-from heliotrope.subjects.tables._convert import as_words, categories_of, integers, numbers, parsed, times, truths
+from heliotrope.subjects.tables._convert import (
+    as_words,
+    beginnings,
+    categories_of,
+    integers,
+    numbers,
+    objects,
+    parsed,
+    times,
+    truths,
+)
 from heliotrope.subjects.tables._kinds import Kind, kind_of, without_marks
 from heliotrope.subjects.tables._rows import MAX_CELL_BYTES, named
 
@@ -17,6 +27,12 @@ __all__ = ["MAX_CATEGORIES", "ColumnProfile", "Watcher"]
 
 MAX_CATEGORIES = 10_000
 """Distinct texts that are counted; a column with more is no category."""
+
+_LONGEST_CATEGORY = 1000
+"""Bytes; what is longer is no name of a category."""
+
+_COUNTED_TEXTS, _COUNTED_LENGTH = 1000, 1000
+"""Texts whose words are counted, and how far into each."""
 
 _TEXT_KINDS: tuple[Kind, ...] = ("whole", "real", "truth", "time", "words")
 """In the order in which a column of text is taken for them."""
@@ -37,8 +53,8 @@ class ColumnProfile:
     """Each whole number is one more than that of the row before."""
     counts: dict[str, int] | None = field(default_factory=dict)
     """How often each text occurs; None when there are more than MAX_CATEGORIES."""
-    words: int = 0
-    """Words in all sampled texts."""
+    words: float = 0.0
+    """Words in a text, the mean over some of the sampled ones."""
     sample: list["NDArray[np.generic]"] = field(default_factory=list)
     last: int | None = None
 
@@ -100,7 +116,8 @@ class Watcher:
             profile.kind = _first(self._possible) if profile.missing < profile.rows else "real"
         if profile.kind == "words":
             profile.sample, profile.low, profile.high = self._texts, None, None
-            profile.words = sum(len(str(text).split()) for text in profile.sampled())
+            texts = profile.sampled()[:_COUNTED_TEXTS].tolist()
+            profile.words = sum(len(text.split()) for text in texts) / max(1, len(texts))
         elif profile.kind != "time":
             profile.sample = [np.asarray(part, dtype=np.float64) for part in profile.sample]
         profile.rising = profile.rising and profile.kind == "whole"
@@ -145,13 +162,14 @@ class Watcher:
         profile.last = int(whole[-1])
 
     def _see_words(self, array: "pa.Array", added: "NDArray[np.int64]") -> None:
-        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
         profile = self._profile
-        _require_short(profile.name, array)
-        self._texts.append(np.array(array.take(pa.array(added)).to_pylist(), dtype=object))
+        longest = _longest(profile.name, array)
+        self._texts.append(objects(beginnings(array.take(pa.array(added)), _COUNTED_LENGTH)))
+        if longest > _LONGEST_CATEGORY:
+            profile.counts = None
         if profile.counts is None:
             return
         counted = pc.value_counts(array.drop_null())
@@ -183,14 +201,16 @@ def _values(name: str, array: "pa.Array", rows: "NDArray[np.int64]", kind: Kind)
             return None
 
 
-def _require_short(name: str, array: "pa.Array") -> None:
+def _longest(name: str, array: "pa.Array") -> int:
+    """Bytes of the longest text, which have a limit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = array.dictionary if pa.types.is_dictionary(array.type) else array
-    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    longest = int(pc.max(pc.binary_length(texts)).as_py() or 0)
     if longest > MAX_CELL_BYTES:
         raise InputError(
             f"column {named(name)} holds a text of {longest} bytes, the limit is {MAX_CELL_BYTES}",
             hint="leave the column out by naming the features, or shorten its texts",
         )
+    return longest

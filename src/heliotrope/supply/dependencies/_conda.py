@@ -30,6 +30,7 @@ def conda_package(
     build: str | None = None,
     source: PackageSource | None = None,
     subdir: str | None = None,
+    marker: str | None = None,
     specifier: str | None = None,
     hashes: tuple[PackageHash, ...] = (),
     groups: tuple[str, ...] = (),
@@ -37,7 +38,7 @@ def conda_package(
     relation: Relation = "unknown",
     line: int | None = None,
 ) -> Package:
-    """One conda package."""
+    """One conda package. Its marker is the platform for which a lock file of several platforms names it."""
     if version is not None and len(version) > MAX_TEXT:
         raise InputError(f"a version of {len(version)} characters")
     key = conda_name(name)
@@ -47,6 +48,7 @@ def conda_package(
         ecosystem="conda",
         version=version,
         specifier=(f"={version}" if version else "") if specifier is None else specifier,
+        marker=marker,
         groups=groups,
         source=found,
         hashes=hashes,

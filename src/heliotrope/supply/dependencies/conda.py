@@ -163,11 +163,14 @@ def _locked(item: Node) -> Package:
             groups=groups,
             requires=tuple(sorted(normalised(key) for key in _required(item))),
         )
+    _, _, build, subdir = archive_parts(url) if url else (None, None, None, None)
     return conda_package(
         name,
         version,
+        build=build,
         source=PackageSource(kind="url", address=clean_address(url), fixed=bool(_hashes(item))) if url else None,
-        subdir=texts.get("platform"),
+        subdir=subdir,
+        marker=texts.get("platform"),
         hashes=_hashes(item),
         groups=groups,
         requires=tuple(sorted(conda_name(key) for key in _required(item) if not key.startswith("__"))),

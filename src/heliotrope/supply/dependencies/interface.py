@@ -62,6 +62,7 @@ INDEX = PackageSource(kind="index")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 _HASH_SIZES = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128}
 
 
@@ -105,8 +106,8 @@ def require_size(data: bytes) -> None:
 
 
 def quoted(text: str) -> str:
-    """Untrusted text for a reason: short and printable."""
-    return repr(shorten(printable(text[:400]), 80))
+    """Untrusted text for a reason: short, printable, and without what may be a user name and a password."""
+    return repr(shorten(printable(_CREDENTIALS.sub("//", text[:400])), 80))
 
 
 def normalised(name: object) -> str:
@@ -157,7 +158,7 @@ def clean_address(address: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment)) if parts.netloc else text
     except ValueError:
-        return re.sub(r"//[^/@]*@", "//", text)
+        return _CREDENTIALS.sub("//", text)
 
 
 def purl_of(ecosystem: Ecosystem, name: str, version: str | None, source: PackageSource, **more: str | None) -> str:
