@@ -29,9 +29,10 @@ gates:
 
 @pytest.fixture
 def project(tmp_path):
-    from onnx import TensorProto, helper, numpy_helper
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
+
+    from onnx import TensorProto, helper, numpy_helper
 
     data = load_digits()
     images = (data.images / 16).astype(np.float32)[:, None]
@@ -63,6 +64,6 @@ def test_an_onnx_file_of_images(helio, project, reports):
     assert "evasion.pgd" not in runs
     evasion = next(item for item in document["evidence"] if item["predicate_type"].endswith("evasion:v1"))["predicate"]
     assert evasion["attack"] == "search"
-    assert evasion["broken"] > 10
+    assert evasion["broken"] > 3
     assert {entry["id"]: entry["state"] for entry in evasion["health"]}["perturbations"] == "ok"
     assert "data:image/png;base64," in reports(project / ".heliotrope")["report.html"]

@@ -68,7 +68,13 @@ def test_a_classifier_on_a_table(helio, project, reports):
     rules = states(document)
     assert rules["clean-accuracy"] == rules["attack-sound"] == rules["robust-accuracy"] == "pass"
     measured = {item["metric"] for item in document["measurements"]}
-    assert {"clean_accuracy", "robust_accuracy", "corruption_accuracy_worst", "unstable_answers", "model_size"} <= measured
+    assert {
+        "clean_accuracy",
+        "robust_accuracy",
+        "corruption_accuracy_worst",
+        "unstable_answers",
+        "model_size",
+    } <= measured
     assert "Plain faults of the inputs" in reports(folder / ".heliotrope")["report.html"]
 
 

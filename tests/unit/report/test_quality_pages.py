@@ -64,7 +64,9 @@ def predicates(text):
 
 def assessed(text="town"):
     base = factories.every_outcome()
-    entries = tuple(factories.entry({"model.ubj": "a" * 64}, kind, predicate) for kind, predicate in predicates(text).items())
+    entries = tuple(
+        factories.entry({"model.ubj": "a" * 64}, kind, predicate) for kind, predicate in predicates(text).items()
+    )
     run = factories.run_entry("quality.corruptions", "passed", evidence=tuple(entry.id for entry in entries))
     return base.model_copy(update={"evidence": entries, "runs": (*base.runs, run)})
 
@@ -106,7 +108,9 @@ def test_the_sections_hold_no_script_and_every_number_leads_to_evidence(outline)
     assert len(outline.ids) == len(set(outline.ids))
 
 
-READ = [text for text in factories.HOSTILE if len(text) < 300 and not any("\ud800" <= char <= "\udfff" for char in text)]
+READ = [
+    text for text in factories.HOSTILE if len(text) < 300 and not any("\ud800" <= char <= "\udfff" for char in text)
+]
 """Lone surrogates are no text that a table can hold."""
 
 
