@@ -130,10 +130,10 @@ def _measurements(opened: Opened, predicate: CostPredicate) -> list[Measurement]
         found.append(
             Measurement(
                 metric="model_size",
-                value=predicate.size_bytes / 2**20,
+                value=predicate.size_bytes / 2**10,
                 n=1,
                 direction="lower",
-                unit="MiB",
+                unit="KiB",
                 subject=subject,
             )
         )

@@ -17,6 +17,7 @@ from heliotrope.core.predicates.behaviour import (
     EvasionPredicate,
     PerformancePredicate,
 )
+from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.predicates.quality import (
@@ -100,6 +101,7 @@ EVIDENCE_NAMES = {
     INPUTS_PREDICATE: "Inputs and outputs as declared",
     DETERMINISM_PREDICATE: "Determinism",
     COST_PREDICATE: "Latency and size",
+    LEAKAGE_PREDICATE: "Leakage from training to evaluation data",
 }
 
 _SECURITY_SEVERITIES: dict[Severity, str] = {

@@ -1,6 +1,7 @@
 """What surrounds every call into a model's library: inputs of the agreed form go in, finite scores of the agreed shape come out."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,12 +168,17 @@ def calling_library(what: str, *, opening: bool = False) -> Iterator[None]:
             raise
         raise InputError(f"{what} claims more memory than there is", hint=_DAMAGED) from None
     except Exception as error:  # noqa: BLE001 - libraries have no common root of errors
-        said = " ".join(printable(str(error)).split())
+        said = " ".join(printable(_message(str(error))).split())
         if not opening and any(words in said.lower() for words in _OUT_OF_MEMORY):
             raise MemoryError(what) from None
         reason = shorten(f"{type(error).__name__}: {said}", 400)
         hint = _DAMAGED if opening else "compare the data with what the model was trained on"
         raise InputError(f"{what} failed with {reason}", hint=hint) from None
+
+
+def _message(text: str) -> str:
+    """What a library says, less the time of day and the stack of addresses that some add: equal faults read alike."""
+    return re.sub(r"^\[\d\d:\d\d:\d\d\]\s*", "", text.partition("Stack trace")[0].strip())
 
 
 _DAMAGED = "the file is truncated, damaged or of another format or version; export it again"

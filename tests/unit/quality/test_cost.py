@@ -36,9 +36,9 @@ def test_single_rows_and_batches_are_timed_and_the_file_is_weighed(timed):
     assert set(measured) == {
         "latency_single_median", "latency_single_p95", "latency_batch_median", "latency_batch_p95", "model_size",
     }  # fmt: skip
-    assert {item.unit for item in measured.values()} == {"ms", "MiB"}
+    assert {item.unit for item in measured.values()} == {"ms", "KiB"}
     assert {item.direction for item in measured.values()} == {"lower"}
-    assert measured["model_size"].value == 1.0
+    assert measured["model_size"].value == 1024
     assert measured["latency_single_median"].value > measured["latency_batch_median"].value
 
 
