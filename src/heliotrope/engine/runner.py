@@ -109,7 +109,10 @@ class Runner:
                 reused_from=earlier.id,
             )
         with working_folder() as workdir:
-            execution = self._execute(self._executor(descriptor, planned), descriptor, listed, task, workdir, progress)
+            listed.hand_over(workdir)
+            run = self._executor(descriptor, planned)
+            execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
+            execution = _if_unchanged(execution, listed)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -162,23 +165,6 @@ class Runner:
             return partial(self.workers.run, modules=(*planned.modules, *descriptor.modules))
         return partial(run_in_worker, network=kind == "network")
 
-    def _execute(
-        self,
-        run: Callable[..., Execution],
-        descriptor: CheckDescriptor,
-        listed: Listed,
-        task: Task,
-        workdir: Path,
-        progress: ProgressFunction,
-    ) -> Execution:
-        listed.hand_over(workdir)
-        execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
-        changed = listed.changed()
-        if not changed:
-            return execution
-        reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
-        return Execution(CheckResult(outcome=Inconclusive(reason=reason)), execution.cost, execution.environment)
-
     def _record(
         self, descriptor: CheckDescriptor, task: Task, key: Sha256, execution: Execution, *, workdir: Path | None
     ) -> Recorded:
@@ -228,6 +214,15 @@ def consent_kind(descriptor: CheckDescriptor, planned: Planned) -> ConsentKind:
     if planned.consent is not None:
         return planned.consent
     return "code" if descriptor.runs_project_code else "none"
+
+
+def _if_unchanged(execution: Execution, listed: Listed) -> Execution:
+    """What was found, unless the inputs are no longer those that were listed."""
+    changed = listed.changed()
+    if not changed:
+        return execution
+    reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
+    return Execution(CheckResult(outcome=Inconclusive(reason=reason)), execution.cost, execution.environment)
 
 
 def _hashing(progress: ProgressFunction) -> Callable[[int, int], None]:
