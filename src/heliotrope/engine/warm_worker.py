@@ -5,11 +5,13 @@ a worker of its own is; one that does not return, errs, or leaves something goin
 afresh.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from heliotrope.core.outcomes import Skipped
 from heliotrope.engine._processes import session_processes
 from heliotrope.engine.executors import Execution, ProgressFunction
 from heliotrope.engine.interface import CheckDescriptor, Limits, Planned, Task
@@ -43,6 +45,8 @@ class WarmWorkers:
 
     def __init__(self) -> None:
         self._kept: dict[_Key, WorkerProcess] = {}
+        self._needs_all: set[str] = set()
+        """Subjects that need more than their format declares, as a pickle may."""
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +81,23 @@ class WarmWorkers:
         """
         declared = tuple(dict.fromkeys(modules))
         libraries = (*declared, *(name for module in declared for name in _COMPANIONS.get(module, ())))
-        key = (task.subject.urn, () if _HEAVY in declared else (_HEAVY,))
+        run = partial(_run, descriptor, task, workdir=workdir, limits=limits, progress=progress, libraries=libraries)
+        subject = task.subject.urn
+        hidden = () if _HEAVY in declared or subject in self._needs_all else (_HEAVY,)
+        execution = self._in_turn(run, (subject, hidden), workdir, limits)
+        outcome = execution.result.outcome
+        if hidden and isinstance(outcome, Skipped) and outcome.code == "missing_extra":
+            self._needs_all.add(subject)
+            execution = self._in_turn(run, (subject, ()), workdir, limits)
+        return execution
+
+    def _in_turn(
+        self, run: Callable[[WorkerProcess], Execution], key: _Key, workdir: Path, limits: Limits
+    ) -> Execution:
         worker = self._take(key) or WorkerProcess(workdir, hidden=key[1])
         keep = False
         try:
-            execution = worker.run(
-                descriptor, task, workdir=workdir, limits=limits, progress=progress, libraries=libraries
-            )
+            execution = run(worker)
             keep = _is_fit(worker, limits)
         finally:
             if not keep:
@@ -103,6 +117,10 @@ class WarmWorkers:
     def _end_oldest(self) -> None:
         while len(self._kept) > _KEPT_WORKERS:
             self._kept.pop(next(iter(self._kept))).close()
+
+
+def _run(descriptor: CheckDescriptor, task: Task, worker: WorkerProcess, **how: Any) -> Execution:
+    return worker.run(descriptor, task, **how)
 
 
 def _is_fit(worker: WorkerProcess, limits: Limits) -> bool:

@@ -109,6 +109,15 @@ def torch(task, context):
     except ModuleNotFoundError as error:
         return said(importlib.util.find_spec("torch"), error)
     return said("found")
+
+@register("turns.needs")
+def needs(task, context):
+    from heliotrope.core.errors import MissingExtraError
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", module="torch") from None
+    return said(os.getpid())
 """
 
 
@@ -241,6 +250,11 @@ def test_few_are_kept_and_none_outlives_the_block(turn, workers):
 def test_torch_is_found_only_where_it_is_declared(turn):
     pytest.importorskip("torch")
     assert turn("turns.torch").result.outcome.reason == "None No module named 'torch'"
+
+
+def test_a_subject_that_needs_torch_all_the_same_finds_it(turn):
+    pytest.importorskip("torch")
+    assert pid_of(turn("turns.needs")) == pid_of(turn("turns.needs"))
 
 
 PARENT = """
