@@ -2,9 +2,10 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["MemoryWatch", "resident_bytes"]
+__all__ = ["MemoryWatch", "resident_bytes", "session_processes"]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SESSION_FIELD = 3
@@ -41,16 +42,19 @@ class MemoryWatch:
 
 def resident_bytes(session: int) -> int:
     """Resident memory of all processes of a session: the worker and what it started."""
-    total = 0
+    return sum(resident for _, resident in session_processes(session))
+
+
+def session_processes(session: int) -> Iterator[tuple[int, int]]:
+    """Process id and resident bytes of each process of a session."""
     try:
         processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
     except OSError:
-        return 0
+        return
     for process in processes:
         try:
             fields = (process / "stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue  # it ended meanwhile
         if len(fields) > _RESIDENT_FIELD and int(fields[_SESSION_FIELD]) == session:
-            total += int(fields[_RESIDENT_FIELD]) * _PAGE_BYTES
-    return total
+            yield int(process.name), int(fields[_RESIDENT_FIELD]) * _PAGE_BYTES

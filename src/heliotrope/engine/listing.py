@@ -22,7 +22,7 @@ from heliotrope.engine._walk import WalkedFile, WalkProblem, WalkSkipped, walk
 from heliotrope.engine.files import is_folder
 from heliotrope.engine.interface import RunContext
 
-__all__ = ["Listed", "Lister", "listed_tree"]
+__all__ = ["Listed", "Lister", "forget_listings", "listed_tree"]
 
 _NAME = "listing.json"
 
@@ -122,6 +122,11 @@ def listed_tree(context: RunContext, root: Path, progress: Progress | None = Non
     """A folder as it was listed for this run; a folder that is no input of the run, or a file, is listed now."""
     handed = _handed_over(str(context.workdir)).get(str(root))
     return _unpacked(handed) if handed is not None else digest_tree(root, progress=progress)
+
+
+def forget_listings() -> None:
+    """Before another run in the same process: what was handed over for the last one is over."""
+    _handed_over.cache_clear()
 
 
 def _walked(root: Path) -> tuple[Found, ...]:

@@ -18,6 +18,7 @@ from heliotrope.engine.executors import Execution, ProgressFunction, run_inline
 from heliotrope.engine.interface import CheckDescriptor, ConsentKind, Limits, Planned, Project, Task
 from heliotrope.engine.listing import Listed, Lister
 from heliotrope.engine.reuse import ReusePolicy, find_reusable
+from heliotrope.engine.warm_worker import WarmWorkers, may_share
 from heliotrope.engine.workdirs import remove_abandoned, working_folder
 from heliotrope.engine.worker_executor import run_in_worker
 from heliotrope.ledger.interface import Blobs, Entry, Ledger
@@ -68,6 +69,8 @@ class Runner:
     reuse: ReusePolicy
     seed: int
     lister: Lister = field(default_factory=Lister)
+    workers: WarmWorkers | None = None
+    """Where runs that need no consent may share a process; without, each has one of its own. The caller ends them."""
 
     def run(
         self, descriptor: CheckDescriptor, planned: Planned, project: Project, progress: ProgressFunction
@@ -106,9 +109,10 @@ class Runner:
                 reused_from=earlier.id,
             )
         with working_folder() as workdir:
-            network = consent_kind(descriptor, planned) == "network"
-            passed = planned.environment if network else ()
-            execution = self._execute(descriptor, listed, task, workdir, progress, network=network, environment=passed)
+            listed.hand_over(workdir)
+            run = self._executor(descriptor, planned)
+            execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
+            execution = _if_unchanged(execution, listed)
             return self._record(descriptor, task, key, execution, workdir=workdir)
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
@@ -153,27 +157,14 @@ class Runner:
             return Inconclusive(reason=f"{_WOULD[kind]}: {self.consent.how}", needs=self.consent.needs)
         return None
 
-    def _execute(
-        self,
-        descriptor: CheckDescriptor,
-        listed: Listed,
-        task: Task,
-        workdir: Path,
-        progress: ProgressFunction,
-        *,
-        network: bool,
-        environment: tuple[str, ...],
-    ) -> Execution:
-        run: Callable[..., Execution] = run_inline
-        if descriptor.isolation == "worker":
-            run = partial(run_in_worker, network=network, environment=environment)
-        listed.hand_over(workdir)
-        execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
-        changed = listed.changed()
-        if not changed:
-            return execution
-        reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
-        return Execution(CheckResult(outcome=Inconclusive(reason=reason)), execution.cost, execution.environment)
+    def _executor(self, descriptor: CheckDescriptor, planned: Planned) -> Callable[..., Execution]:
+        if descriptor.isolation != "worker":
+            return run_inline
+        kind = consent_kind(descriptor, planned)
+        if self.workers is not None and kind == "none" and may_share(descriptor, planned):
+            return partial(self.workers.run, modules=(*planned.modules, *descriptor.modules))
+        network = kind == "network"
+        return partial(run_in_worker, network=network, environment=planned.environment if network else ())
 
     def _record(
         self, descriptor: CheckDescriptor, task: Task, key: Sha256, execution: Execution, *, workdir: Path | None
@@ -224,6 +215,15 @@ def consent_kind(descriptor: CheckDescriptor, planned: Planned) -> ConsentKind:
     if planned.consent is not None:
         return planned.consent
     return "code" if descriptor.runs_project_code else "none"
+
+
+def _if_unchanged(execution: Execution, listed: Listed) -> Execution:
+    """What was found, unless the inputs are no longer those that were listed."""
+    changed = listed.changed()
+    if not changed:
+        return execution
+    reason = f"changed while it was examined: {', '.join(changed)}; run again when nothing writes to it"
+    return Execution(CheckResult(outcome=Inconclusive(reason=reason)), execution.cost, execution.environment)
 
 
 def _hashing(progress: ProgressFunction) -> Callable[[int, int], None]:

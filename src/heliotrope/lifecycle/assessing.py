@@ -17,6 +17,7 @@ from heliotrope.engine.listing import Lister
 from heliotrope.engine.registry import unavailable
 from heliotrope.engine.reuse import ReusePolicy
 from heliotrope.engine.runner import Recorded, Runner, consent_kind, remove_abandoned
+from heliotrope.engine.warm_worker import WarmWorkers
 from heliotrope.gate import EffectivePolicy, effective_policy
 from heliotrope.ledger.interface import Blobs, Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
@@ -105,7 +106,8 @@ def assess(
         baseline = load_baseline(store.ledger, options.baseline, target_key(target)) if options.baseline else None
         runner = _runner(target, options, store, clock)
         observer.planned(runs, estimate_seconds(runs, store.ledger))
-        recorded = _run_all(runs, runner, target.project, observer)
+        with WarmWorkers() as workers:
+            recorded = _run_all(runs, replace(runner, workers=workers), target.project, observer)
         facts = gather(target.project, runs, recorded, known_fingerprints(baseline), baseline.id if baseline else None)
         assessment = conclude(
             target,
