@@ -16,7 +16,7 @@ $(PY):
 
 $(VENV)/.demo: $(PY) pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt torch==2.13.0
-	$(PIP) install -c constraints.txt -e '.[all]'
+	$(PIP) install -c constraints.txt -e '.[examples]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
