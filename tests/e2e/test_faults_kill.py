@@ -19,7 +19,7 @@ import pytest
 from heliotrope.ledger import Head, open_ledger
 
 TESTS = Path(__file__).resolve().parent.parent
-REPORTS = {"report.html", "report.json", "report.sarif", "report.junit.xml", "report.md"}
+REPORTS = {"report.html", "report.json", "report.sarif", "report.junit.xml", "report.md", "bom.cdx.json"}
 SAMPLE = 12
 SEED = 20261124
 EVERY = 10**9

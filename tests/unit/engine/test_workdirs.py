@@ -1,4 +1,4 @@
-"""engine._workdirs: the folder of a run that died goes with the next one; the folder of a run that goes on stays."""
+"""engine.workdirs: the folder of a run that died goes with the next one; the folder of a run that goes on stays."""
 
 import os
 import subprocess
@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from heliotrope.engine._workdirs import remove_abandoned, working_folder
+
+from heliotrope.engine.workdirs import remove_abandoned, working_folder
 
 DIES = """
 import os, sys, time
-from heliotrope.engine._workdirs import working_folder
+from heliotrope.engine.workdirs import working_folder
 with working_folder() as folder:
     (folder / "weights").touch()
     print(folder, flush=True)
