@@ -274,7 +274,7 @@ def test_killed_again_and_again_in_one_ledger_nothing_acknowledged_is_lost(world
 
 def test_a_worker_killed_at_any_step_is_an_error_and_the_next_run_concludes(world, undisturbed):
     expected, _, worker = undisturbed
-    for at in points(len(worker) // 2, 3):
+    for at in points(len(worker) // 3, 3):  # three static checks, a worker each
         said = world.assess("--fresh", worker_at=at)
         assert said.code == 3, "what was not seen is no pass"
         document = json.loads(said.out)
