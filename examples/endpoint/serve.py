@@ -27,6 +27,7 @@ TEMPLATE_ADDRESS = "http://127.0.0.1:8080"
 def handler(model: LogisticRegression) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else every answer waits 40 ms for the asker to acknowledge its headers
 
         def do_GET(self) -> None:
             if self.path == f"/v2/models/{NAME}":
