@@ -1,1 +1,1 @@
-"""Attacks on models. The built-in check is registered by heliotrope.attack.checks."""
+"""Attacks on models. The built-in checks are registered by heliotrope.attack.checks."""

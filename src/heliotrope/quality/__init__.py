@@ -1,1 +1,1 @@
-"""Checks of what a model does on ordinary data. The built-in check is registered by heliotrope.quality.checks."""
+"""Checks of what a model does on ordinary, odd and faulty data, one module each; registered by heliotrope.quality.checks."""

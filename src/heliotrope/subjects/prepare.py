@@ -1,4 +1,4 @@
-"""What every dynamic check of an image classifier starts with: its data and its model, read once and checked."""
+"""What an attack along gradients starts with: images and a torch model, read once and checked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
