@@ -11,7 +11,7 @@ import yaml
 from tests.docs.pages import ROOT
 from tests.docs.setups import SETUPS
 
-from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
+from heliotrope.scan.recognised import MODEL_EXTENSIONS
 
 HOOKS = {hook["id"]: hook for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))}
 BIN = Path(sys.executable).parent

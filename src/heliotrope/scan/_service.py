@@ -35,10 +35,10 @@ from heliotrope.engine.files import (
 from heliotrope.scan.beside import Folder
 from heliotrope.scan.collector import Collector, worst_first
 from heliotrope.scan.dispatch import analyse, analyse_nested
-from heliotrope.scan.formats.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.interface import Context, Recognised, Source
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.policy import policy_digest
+from heliotrope.scan.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.registry import NONE, Enabled
 from heliotrope.scan.sources import BytesSource, FileSource
 from heliotrope.scan.third_party import guard

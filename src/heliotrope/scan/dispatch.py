@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from heliotrope.scan.formats.data_files import IdxAnalyser
-from heliotrope.scan.formats.numpy_files import NumpyAnalyser
-from heliotrope.scan.formats.onnx_files import OnnxAnalyser
-from heliotrope.scan.formats.packed_files import PackedAnalyser
-from heliotrope.scan.formats.recognised import EXPECTED_FORMATS, is_tar, recognise
-from heliotrope.scan.formats.safetensors_files import SafetensorsAnalyser
-from heliotrope.scan.formats.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
-from heliotrope.scan.formats.tree_files import (
+from heliotrope.scan.archives.packed_files import PackedAnalyser
+from heliotrope.scan.archives.zip_files import ZipAnalyser
+from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
+from heliotrope.scan.frameworks.tree_files import (
     CatboostAnalyser,
     JsonTreesAnalyser,
     LightgbmAnalyser,
     UbjsonTreesAnalyser,
 )
-from heliotrope.scan.formats.zip_files import ZipAnalyser
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
+from heliotrope.scan.recognised import EXPECTED_FORMATS, is_tar, recognise
+from heliotrope.scan.tabular.data_files import IdxAnalyser
+from heliotrope.scan.tabular.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
+from heliotrope.scan.weights.numpy_files import NumpyAnalyser
+from heliotrope.scan.weights.safetensors_files import SafetensorsAnalyser
 
 __all__ = ["ANALYSERS", "ThirdParty", "analyse", "analyse_nested"]
 

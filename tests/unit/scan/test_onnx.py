@@ -10,9 +10,9 @@ from tests.unit.scan.assembler import onnx_model, onnx_node, onnx_tensor, protob
 
 from heliotrope.core.predicates.scan import FileReport
 from heliotrope.scan import ScanLimits, scan_paths
-from heliotrope.scan.formats.protobuf import DamagedError, Wire
 from heliotrope.scan.interface import LimitReachedError
 from heliotrope.scan.sources import BytesSource
+from heliotrope.scan.wire.protobuf import DamagedError, Wire
 
 
 def assert_clean(report: FileReport) -> None:

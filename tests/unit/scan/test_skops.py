@@ -184,7 +184,7 @@ JSON = st.recursive(
 def test_any_tree_is_judged(tree: object) -> None:
     from heliotrope.scan.collector import Collector
     from heliotrope.scan.dispatch import analyse_nested
-    from heliotrope.scan.formats.skops_schema import check_schema
+    from heliotrope.scan.frameworks.skops_schema import check_schema
     from heliotrope.scan.interface import Context
     from heliotrope.scan.limits import Budget
 

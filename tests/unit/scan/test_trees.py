@@ -12,10 +12,10 @@ from tests.unit.scan.assembler import rules, scan_bytes
 
 from heliotrope.core.predicates.scan import FileReport
 from heliotrope.scan import scan_paths
-from heliotrope.scan.formats import json_stream, ubjson
-from heliotrope.scan.formats.json_stream import JsonError, walk_json
-from heliotrope.scan.formats.ubjson import UbjsonError, walk_ubjson
 from heliotrope.scan.sources import BytesSource
+from heliotrope.scan.wire import json_stream, ubjson
+from heliotrope.scan.wire.json_stream import JsonError, walk_json
+from heliotrope.scan.wire.ubjson import UbjsonError, walk_ubjson
 
 numpy = pytest.importorskip("numpy")
 

@@ -5,8 +5,8 @@ Source: the type reference of the UBJSON specification, draft 12.
 
 from collections.abc import Iterator
 
-from heliotrope.scan.formats.json_stream import Place
 from heliotrope.scan.interface import Source
+from heliotrope.scan.wire.json_stream import Place
 
 __all__ = ["UbjsonError", "walk_ubjson"]
 

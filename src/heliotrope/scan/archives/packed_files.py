@@ -1,8 +1,8 @@
 """Models in a compressed stream, as joblib writes them with `compress`, and whatever else is packed that way."""
 
-from heliotrope.scan.formats.recognised import holds_model
 from heliotrope.scan.interface import Context, Recognised, Source
 from heliotrope.scan.pickles.streams import looks_like_pickle
+from heliotrope.scan.recognised import holds_model
 from heliotrope.scan.sources import BytesSource
 from heliotrope.scan.unpacking import UnpackedSource, packing_of, unpacked_head
 

@@ -5,8 +5,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable
-from heliotrope.scan.formats.skops_schema import check_schema
-from heliotrope.scan.formats.zip_directory import (
+from heliotrope.scan.archives.zip_directory import (
     Directory,
     LocalHeader,
     Member,
@@ -16,6 +15,7 @@ from heliotrope.scan.formats.zip_directory import (
     local_header,
     read_directory,
 )
+from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
 from heliotrope.scan.sources import InflatingSource, SliceSource

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 
 from heliotrope.core.text import printable, shorten
-from heliotrope.scan.formats.onnx_tensors import ExternalTensor, check_external
-from heliotrope.scan.formats.protobuf import BYTES, VARINT, DamagedError, Field, Wire
+from heliotrope.scan.frameworks.onnx_tensors import ExternalTensor, check_external
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
+from heliotrope.scan.wire.protobuf import BYTES, VARINT, DamagedError, Field, Wire
 
 __all__ = ["OnnxAnalyser"]
 

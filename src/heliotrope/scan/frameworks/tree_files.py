@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heliotrope.core.text import printable, shorten
-from heliotrope.scan.formats.json_stream import JsonError, Place, walk_json
-from heliotrope.scan.formats.ubjson import UbjsonError, walk_ubjson
 from heliotrope.scan.interface import Context, Recognised, Source
+from heliotrope.scan.wire.json_stream import JsonError, Place, walk_json
+from heliotrope.scan.wire.ubjson import UbjsonError, walk_ubjson
 
 __all__ = ["CatboostAnalyser", "JsonTreesAnalyser", "LightgbmAnalyser", "UbjsonTreesAnalyser"]
 

@@ -1,0 +1,1 @@
+"""Files within files: their own accounts of what they hold, and what is inside."""

@@ -1,0 +1,1 @@
+"""Formats that frameworks describe models in: graphs, trees, schemas."""

@@ -1,0 +1,1 @@
+"""Text beside weights that makes programs run: configuration, templates, notebooks and modules of a repository."""

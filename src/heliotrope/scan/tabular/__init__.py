@@ -1,0 +1,1 @@
+"""Data that lies beside models."""
