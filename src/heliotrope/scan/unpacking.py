@@ -169,6 +169,8 @@ class UnpackedSource:
 
     def _measure(self) -> None:
         try:
+            if self._budget.unpacked < 0:
+                self._pay(0)
             while not self._ended:
                 self._take(self._piece())
         except UnreadableError as error:

@@ -8,7 +8,7 @@ import zipfile
 
 from tests.unit.scan.assembler import SYSTEM, text, torch_zip, zipped
 
-__all__ = ["ARCHIVE_CASES", "PAYLOAD", "PLAIN", "block", "linked_zip", "tarred"]
+__all__ = ["ARCHIVE_CASES", "PAYLOAD", "PLAIN", "block", "linked_zip", "padded", "special", "tarred"]
 
 PLAIN = b"\x80\x02}" + text("a") + b"K\x01s."
 PAYLOAD = b"\x80\x02" + SYSTEM + b"."
@@ -40,7 +40,7 @@ def special(kind: bytes, target: str = "") -> tarfile.TarInfo:
 def block(name: str, size: int = 0, *, kind: bytes = b"0", changes: dict[int, bytes] | None = None) -> bytes:
     """One header in the old format, bytes changed before its checksum is computed."""
     data = bytearray(512)
-    data[: len(name)] = name.encode()
+    data[: len(name.encode())] = name.encode()
     data[100:136] = b"0000644\x000000000\x000000000\0" + b"%011o\0" % size
     data[136:148] = b"%011o\0" % 0
     data[156:157] = kind

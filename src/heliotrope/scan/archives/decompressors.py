@@ -47,6 +47,8 @@ class _Zlib:
     def __init__(self, bits: int) -> None:
         self._inner = zlib.decompressobj(bits)
         self._tail = b""
+        self._full = False
+        """The last piece was as long as it could be, so that more may be ready without further input."""
 
     @property
     def eof(self) -> bool:
@@ -54,7 +56,7 @@ class _Zlib:
 
     @property
     def needs_input(self) -> bool:
-        return not self._tail and not self._inner.eof
+        return not self._tail and not self._full and not self._inner.eof
 
     @property
     def unused_data(self) -> bytes:
@@ -63,6 +65,7 @@ class _Zlib:
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         piece = self._inner.decompress(self._tail + data, max_length)
         self._tail = self._inner.unconsumed_tail
+        self._full = len(piece) == max_length
         return piece
 
 

@@ -10,6 +10,7 @@ from heliotrope.scan.unpacking import PACKINGS, open_packed, packing_of, unpacke
 __all__ = ["PackedAnalyser"]
 
 _PEEK = 4096
+_LONG_MAGIC = 4
 _EXTENSIONS = {
     ".gz": "", ".bz2": "", ".xz": "", ".lzma": "", ".z": "", ".zz": "", ".zst": "", ".lz4": "",
     ".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar",
@@ -28,9 +29,12 @@ class PackedAnalyser:
     def accepts(self, source: Source, name: str) -> bool:
         packing = packing_of(source.read(0, 16))
         inside = None if packing is None else unpacked_head(packing, source.read(0, _PEEK), _PEEK)
-        if packing is None or inside is None or self._idx.accepts(source, name):
+        if packing is None or self._idx.accepts(source, name):
             return False
-        return PACKINGS[packing].certain or (
+        known = PACKINGS[packing]
+        if inside is None:  # damaged; three bytes alone may be there by chance
+            return known.certain and len(known.magics[0]) >= _LONG_MAGIC
+        return known.certain or (
             len(inside) > 0
             and (holds_model(inside) or packing_of(inside) is not None or looks_like_pickle(BytesSource(inside)))
         )

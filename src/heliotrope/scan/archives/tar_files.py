@@ -1,10 +1,11 @@
 """Tar archives: every member is looked at, whatever its name; so is what stands behind the end that readers see."""
 
 import posixpath
+from dataclasses import replace
 
 from heliotrope.core.text import printable
 from heliotrope.scan.archives.names import Names, exact, is_odd, leaves, link_leaves
-from heliotrope.scan.archives.tar_headers import DATA_TYPES, LINK_TYPES, Header, is_tar
+from heliotrope.scan.archives.tar_headers import BLOCK, DATA_TYPES, LINK_TYPES, Header, is_tar
 from heliotrope.scan.archives.tar_sparse import SparseSource, old_sparse, pax_sparse
 from heliotrope.scan.archives.tar_walk import Walk, next_header
 from heliotrope.scan.archives.torch_tar import TORCH_MEMBERS, analyse_torch_member
@@ -94,8 +95,9 @@ class _Archive:
                 member=self._context.member,
                 offset=self._context.base + offset,
             )
-        if walk.damage:
-            self._incomplete(f"the archive is damaged: {walk.damage}")
+        for trouble in (walk.flaw, walk.damage):
+            if trouble:
+                self._incomplete(f"the archive is damaged: {trouble}")
         return walk
 
     def _behind(self, walk: Walk) -> None:
@@ -106,7 +108,7 @@ class _Archive:
             other += more
             if found is None or found in self._seen:
                 break
-            offset = max(self._walk(found, hidden=True).end, found + 1)
+            offset = max(self._walk(found, hidden=True).end, found + BLOCK)
         else:
             self._incomplete(f"more than {_MAX_RESTARTS} archives one after another")
         if other and not walk.damage:
@@ -122,7 +124,7 @@ class _Archive:
     def _member(self, header: Header) -> None:
         self._check_name(header)
         if header.kind in LINK_TYPES:
-            self._links.append(header)
+            self._links.append(replace(header, block=b""))
             symbolic = header.kind == _SYMBOLIC
             if link_leaves(header.name, header.link, symbolic=symbolic):
                 shown = printable(header.name)
@@ -131,7 +133,7 @@ class _Archive:
             shown = printable(header.name)
             self._note("tar-special-file", f"{shown} is {_SPECIAL[header.kind]}", shown, header)
         elif header.kind in DATA_TYPES:
-            self._files[exact(header.name)] = header
+            self._files[exact(header.name)] = header if header.kind == _SPARSE else replace(header, block=b"")
             self._content(header, header.name)
 
     def _check_name(self, header: Header) -> None:
@@ -166,19 +168,23 @@ class _Archive:
             self._found.append(recognised)
 
     def _opened(self, header: Header, context: Context) -> Source:
+        source = SliceSource(self._source, header.data, header.size)
+        if source.size < header.size:
+            context.notes.incomplete("a member is cut short", member=context.member)
+        try:
+            return self._sparse(header, context) or source
+        except UnreadableError as error:
+            context.notes.incomplete(str(error), member=context.member)
+            return source  # as it is stored, for readers that know nothing of holes
+
+    def _sparse(self, header: Header, context: Context) -> Source | None:
         sparse = old_sparse(self._source, header) if header.kind == _SPARSE else pax_sparse(self._source, header)
         if sparse is None:
-            source = SliceSource(self._source, header.data, header.size)
-            if source.size < header.size:
-                context.notes.incomplete("a member is cut short", member=context.member)
-            return source
+            return None
         size, pieces, data = sparse
         stored = header.size if header.kind == _SPARSE else header.data + header.size - data
         inside = SliceSource(self._source, data, stored)
-        unpacked = SparseSource(inside, pieces, size, limits=context.limits, budget=context.budget)
-        if unpacked.short:
-            context.notes.incomplete("a sparse member is cut short", member=context.member)
-        return unpacked
+        return SparseSource(inside, pieces, size, limits=context.limits, budget=context.budget)
 
     def _follow_links(self) -> None:
         """What is judged by its name as well is looked at under the name of a link to it, too."""

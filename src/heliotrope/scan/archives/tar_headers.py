@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from heliotrope.scan.interface import Source
 
-__all__ = ["BLOCK", "DATA_TYPES", "LINK_TYPES", "Header", "PaxError", "is_tar", "number", "parse", "parse_pax", "text"]
+__all__ = ["BLOCK", "DATA_TYPES", "LINK_TYPES", "Header", "is_tar", "number", "parse", "parse_pax", "text"]
 
 BLOCK = 512
 _OCTAL = re.compile(rb"[0-7]+")
@@ -19,10 +19,6 @@ _NO_DATA = frozenset(b"123456")
 LINK_TYPES = frozenset(b"12")
 DATA_TYPES = frozenset(range(256)) - _NO_DATA
 """Unknown types are taken for regular files."""
-
-
-class PaxError(Exception):
-    """Extended headers that are not written as POSIX has it."""
 
 
 @dataclass(slots=True)
@@ -97,18 +93,22 @@ def parse(block: bytes, offset: int) -> Header | None:
     return Header(name, kind, size, text(block[157:257]), offset, offset + BLOCK, block, clear)
 
 
-def parse_pax(data: bytes) -> dict[bytes, list[bytes]]:
-    """Records of an extended header: all values of each keyword, in order. PaxError for anything else in there."""
+def parse_pax(data: bytes) -> tuple[dict[bytes, list[bytes]], bool]:
+    """Records of an extended header: all values of each keyword, in order, and whether the whole is well written.
+
+    Readers differ in what they make of one that is not; records are taken as far as the most patient one takes them.
+    """
     records: dict[bytes, list[bytes]] = {}
-    at = 0
+    at, sound = 0, True
     while at < len(data) and data[at]:
         match = _PAX_RECORD.match(data, at)
-        if match is None:
-            raise PaxError("an extended header is damaged")
-        end = at + int(match[1])
+        end = 0 if match is None else at + int(match[1])
+        if match is None or end <= match.end():
+            return records, False
         key, equals, value = data[match.end() : end - 1].partition(b"=")
-        if end > len(data) or end <= match.end() or data[end - 1 : end] != b"\n" or not equals or not key:
-            raise PaxError("an extended header is damaged")
+        if not equals:
+            return records, False
+        sound &= end <= len(data) and data[end - 1 : end] == b"\n" and key != b""
         records.setdefault(key, []).append(value)
         at = end
-    return records
+    return records, sound

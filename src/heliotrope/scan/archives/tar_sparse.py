@@ -23,7 +23,10 @@ Piece = tuple[int, int]
 
 
 class SparseSource:
-    """The file as it is unpacked. Zeros of holes that are read count as unpacked bytes do."""
+    """The file as it is unpacked. Zeros of holes that are read count as unpacked bytes do.
+
+    UnreadableError when the pieces contradict each other or what is stored.
+    """
 
     def __init__(self, stored: Source, pieces: list[Piece], size: int, *, limits: ScanLimits, budget: Budget) -> None:
         self._stored = stored
@@ -39,8 +42,8 @@ class SparseSource:
             if length:
                 self._pieces.append((offset, length, at))
             at, reached = at + length, offset + length
-        self.short = at > stored.size
-        """Less is stored than the pieces need."""
+        if at > stored.size:
+            raise UnreadableError("less of a sparse file is stored than its pieces need")
 
     def read(self, offset: int, length: int) -> bytes:
         length = min(length, self.size - offset)

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
-from heliotrope.scan.archives.tar_headers import BLOCK, DATA_TYPES, Header, PaxError, parse, parse_pax, text
+from heliotrope.scan.archives.tar_headers import BLOCK, DATA_TYPES, Header, parse, parse_pax, text
 from heliotrope.scan.interface import LimitReachedError, Source
 from heliotrope.scan.limits import ScanLimits
 
@@ -18,6 +19,7 @@ _MAX_CHAIN = 16
 _NARROW_SIZE = 8**11
 """Bytes that the plain header's size can state."""
 _DIGITS = re.compile(rb"\d{1,18}")
+_MAX_DIGITS = 24
 _CHUNK = 2**20
 _MAX_MEMBERS_LOOKED_AT = 100_000
 
@@ -37,6 +39,8 @@ class Walk:
         """Offset behind the last member."""
         self.damage = ""
         """Why it ended; empty where a block of zeros or the file's end ended it."""
+        self.flaw = ""
+        """What is wrong where some readers stop and others go on."""
         self.doubts: list[tuple[str, str, int]] = []
         """(member, what readers see differently, offset)."""
         self.elsewhere: list[int] = []
@@ -98,10 +102,10 @@ class Walk:
         return data
 
     def _records(self, header: Header) -> dict[bytes, list[bytes]]:
-        try:
-            return parse_pax(self._extension(header))
-        except PaxError as error:
-            raise _DamagedError(str(error)) from None
+        records, sound = parse_pax(self._extension(header))
+        if not sound:
+            self.flaw = "an extended header is damaged"
+        return records
 
     def _member(self, header: Header, extended: dict[bytes, list[bytes]], names: list[str], links: list[str]) -> Header:
         pax = {**self._global, **extended}
@@ -127,9 +131,15 @@ class Walk:
         if b"size" not in pax:
             return header.size
         value = pax[b"size"][-1]
-        if not _DIGITS.fullmatch(value):
-            raise _DamagedError("the size in an extended header is no number")
-        size = int(value)
+        size = 0  # as tarfile has it for what is no number
+        if _DIGITS.fullmatch(value):
+            size = int(value)
+        else:
+            self.flaw = "the size in an extended header is no number"
+            with suppress(ValueError):  # signs, spaces and underscores, which Python takes
+                size = int(value[:_MAX_DIGITS])
+        if size < 0:
+            raise _DamagedError("the size in an extended header is negative")
         if size != header.size and (size < _NARROW_SIZE or header.size):
             self.doubts.append((name, "its size", header.offset))
             self.elsewhere.append(header.data + _padded(header.size))
