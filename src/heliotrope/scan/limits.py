@@ -31,6 +31,8 @@ class ScanLimits:
     """Members of an archive; the largest published checkpoints have about 10,000 tensors per file."""
     max_directory_bytes: int = 32 * MIB
     """Central directory of a zip file, read in one piece: 320 bytes for each of the members allowed."""
+    max_seven_zip_bytes: int = 512 * MIB
+    """A 7z archive, and what it unpacks to on disk in a worker, where it is asked for."""
     max_tar_extension: int = MIB
     """Extended header of one tar member: names and times. Systems allow 4 KiB for a name."""
     max_inflated_bytes: int = 512 * MIB
