@@ -524,13 +524,13 @@ def check_all_was_looked_at(recorder: Recorder, notes: Collector, handed_out: It
             assert notes.noted or any(item.startswith(content) for item in recorder.seen.get(name, [])), name
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated(ZIPS))
 def test_whatever_zipfile_hands_out_was_looked_at(data: bytes) -> None:
     check_all_was_looked_at(*analysed(ZipAnalyser(), data), of_zipfile(data))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated(TARS), st.booleans())
 def test_whatever_tarfile_hands_out_was_looked_at(data: bytes, sums: bool) -> None:  # noqa: FBT001
     data = resummed(data) if sums else data
