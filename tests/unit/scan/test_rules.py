@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from tests.unit.scan.archive_builder import ARCHIVE_CASES
 from tests.unit.scan.assembler import (
     SYSTEM,
     call,
@@ -242,6 +243,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         onnx_model(more=((14, protobuf((1, "note"), (2, "<script>x()</script>"))),)),
         onnx_model(more=((14, protobuf((1, "note"), (2, "a description of scripts"))),)),
     ),
+    **ARCHIVE_CASES,
 }
 """Rule to (file name, what breaks it, what does not)."""
 
