@@ -15,6 +15,7 @@ from heliotrope.scan.archives.zip_directory import (
     local_header,
     read_directory,
 )
+from heliotrope.scan.frameworks.keras_files import KerasArchive
 from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
@@ -62,6 +63,9 @@ class _Archive:
         self._contents = _Contents()
         self._torch = False
         self._skops = False
+        self._keras = KerasArchive(context)
+        self._behind_model = source.read(4, 4) == b"TFL3"
+        """TensorFlow Lite's models have their labels in an archive behind them."""
 
     def analyse(self) -> Recognised:
         try:
@@ -103,7 +107,7 @@ class _Archive:
                 self._note("zip-disagreement", "members share bytes", "shared bytes", begin)
             reached = max(reached, end)
         first = min([begin for begin, _ in spans], default=directory.offset)
-        if first > 0 and spans:
+        if first > 0 and spans and not self._behind_model:
             self._note("zip-prefix", f"{first} bytes stand before the archive", "prefix", 0)
         if reached > directory.offset:
             self._incomplete("members reach into the directory or beyond the file")
@@ -184,6 +188,8 @@ class _Archive:
             return
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
+        for name in dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape"))):
+            self._keras.take(name, source)
         context = self._context.inside(member.name)
         recognised = self._context.nested(source, member.name, context)
         if recognised is not None:
@@ -233,8 +239,8 @@ class _Archive:
             return Recognised("torch-zip")
         if self._skops:
             return Recognised("skops")
-        if {"config.json", "metadata.json"} <= names:
-            return Recognised("keras", supported=False)
+        if self._keras.is_model(names):
+            return Recognised("keras")
         files = [name for name in self._contents.names if not name.endswith("/")]
         if files and all(name.endswith(".npy") for name in files):
             return Recognised("npz")
