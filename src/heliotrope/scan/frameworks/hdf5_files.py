@@ -22,6 +22,7 @@ from heliotrope.scan.frameworks.hdf5_messages import (
 )
 from heliotrope.scan.frameworks.hdf5_reader import Broken, Hdf5Reader, Message, superblock_offset
 from heliotrope.scan.frameworks.keras_config import check_config_text
+from heliotrope.scan.frameworks.keras_text import speaks_of_classes
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
 from heliotrope.scan.pickles.streams import credible_pickle, looks_like_pickle, search_pickles
 from heliotrope.scan.sources import BytesSource, InflatingSource, SliceSource
@@ -58,6 +59,8 @@ class _Object:
     item: int = 0
     layout: Layout | None = None
     external: bool = False
+    variable: bool = False
+    """Its values have no fixed length."""
     pickled: bool = False
     chunk_filters: list[int] = field(default_factory=list)
 
@@ -113,12 +116,18 @@ class _File:
             search_pickles(self._source, self._context, start=reader.end)
         if reader.extension is not None:
             self._visit(reader.extension, "superblock extension")
-        self._pending.append((reader.root, "/"))
+        self._later(reader.root, "/")
         while self._pending:
-            address, path = self._pending.pop()
-            if address not in self._seen:
-                self._seen.add(address)
-                self._visit(address, path)
+            self._visit(*self._pending.pop())
+
+    def _later(self, address: int, path: str) -> None:
+        if address in self._seen:
+            return
+        limit = self._context.limits.max_hdf5_objects
+        if len(self._seen) >= limit:
+            raise LimitReachedError("max_hdf5_objects", f"more than {limit} groups and datasets")
+        self._seen.add(address)
+        self._pending.append((address, path[-_SHOWN:]))
 
     def _visit(self, address: int, path: str) -> None:
         """An object. What cannot be followed leaves the verdict open; the others are visited all the same."""
@@ -161,7 +170,7 @@ class _File:
             self._filters(found, message.offset)
         elif message.kind == _DATATYPE:
             kind = type_of(reader, data, shared=message.shared)
-            found.item = kind.size
+            found.item, found.variable = kind.size, kind.variable
             if kind.external_reference:
                 self._note("hdf5-reference", "holds references that may name other files", "type", message.offset)
         elif message.kind == _DATASPACE:
@@ -178,7 +187,7 @@ class _File:
     def _link(self, found: _Object, item: Link, offset: int) -> None:
         path = f"{found.path.rstrip('/')}/{item.name}"
         if item.kind == "hard":
-            self._pending.append((item.address, path))
+            self._later(item.address, path)
         elif item.kind == "external":
             self._outside("hdf5-external-link", f"leads to {_short(item.target)}", path, offset)
         elif item.kind == "custom":
@@ -225,6 +234,7 @@ class _File:
         place = found.layout
         if place is None:
             return
+        self._search_values |= found.pickled and found.variable
         announced = found.count * found.item
         stored = place.size if place.kind == "contiguous" else self._source.size
         if place.kind != "virtual" and announced > _BOMB_BYTES and announced > _BOMB_RATIO * stored:
@@ -239,7 +249,7 @@ class _File:
             self._values(SliceSource(self._source, start, place.size), found.path)
         elif place.kind == "unknown":
             self._incomplete(f"where the values of {_short(found.path)} are is not understood")
-        elif found.pickled and found.chunk_filters and not self._search_values:
+        elif found.pickled and place.kind == "chunked" and not found.variable:
             self._incomplete(f"the pickles in {_short(found.path)} are stored in pieces, which are not inspected")
 
     def _values(self, values: Source, path: str) -> None:
@@ -288,13 +298,11 @@ class _File:
         name = f"{found.path}@{item.name}"
         if value.strip().lower() in _PICKLE_WORDS:
             found.pickled = True
-            if item.name == "PSEUDOATOM" or item.type.variable:
-                self._search_values = True
         if value[:1] == b"\x80" or value.endswith(b"."):
             source = BytesSource(value)
             if looks_like_pickle(source):
                 self._inside(source, name)
-        if b"class_name" in value and check_config_text(value, self._context.inside(printable(name)), legacy=True):
+        if speaks_of_classes(value) and check_config_text(value, self._context.inside(printable(name)), legacy=True):
             self._keras |= item.name == "model_config"
 
     # notes

@@ -147,8 +147,10 @@ class _Judge:
         except (UnicodeEncodeError, binascii.Error):
             data = code.encode("latin-1", "replace")
         names = sorted({match[0].lstrip(bytes(range(32))).decode() for match in _HARMFUL.finditer(data)})
-        for name in names:
-            self._note("keras-lambda-danger", f"carries Python bytecode that names {name}", name)
+        if names:
+            self._note(
+                "keras-lambda-danger", f"carries Python bytecode that names {_short(', '.join(names))}", names[0]
+            )
 
     # layers of special kinds
 

@@ -3,16 +3,15 @@
 Source: saving_lib of Keras 3. The members for weights and assets are inspected as files of their own.
 """
 
-import re
-
 from heliotrope.scan.frameworks.keras_config import check_config
-from heliotrope.scan.frameworks.keras_text import parse_config
+from heliotrope.scan.frameworks.keras_text import parse_config, speaks_of_classes
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 
 __all__ = ["KerasArchive", "KerasJsonAnalyser"]
 
 _CONFIG, _METADATA = "config.json", "metadata.json"
-_HEAD = 64 * 1024
+_HEAD, _WHOLE = 64 * 1024, 8 * 2**20
+"""Of a large file only the head is searched: it is data, or too large to be parsed."""
 
 
 class KerasArchive:
@@ -41,8 +40,8 @@ class KerasJsonAnalyser:
     def accepts(self, source: Source, name: str) -> bool:
         if source.read(0, 64).lstrip()[:1] != b"{":
             return False
-        head = source.read(0, _HEAD)
-        return re.search(rb'"class_name"\s*:', head) is not None and re.search(rb'"config"\s*:', head) is not None
+        text = source.read(0, source.size if source.size <= _WHOLE else _HEAD)
+        return b'"config"' in text and speaks_of_classes(text)
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name
@@ -60,6 +59,7 @@ def _judge(source: Source, context: Context) -> bool:
     except LimitReachedError as error:
         context.notes.incomplete(error.reason, limit=error.limit, member=context.member)
         return False
-    if value is not None:
-        check_config(value, context)
-    return isinstance(value, dict) and isinstance(value.get("class_name"), str)
+    if not isinstance(value, dict) or not isinstance(value.get("class_name"), str):
+        return False
+    check_config(value, context)
+    return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.frameworks.keras_config import check_config_text
+from heliotrope.scan.frameworks.keras_text import speaks_of_classes
 from heliotrope.scan.frameworks.tensorflow_operators import CHECKPOINTS, operator_rule
 from heliotrope.scan.frameworks.tensorflow_paths import CACHES, FOLLOWED, TABLES, Paths
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
@@ -96,7 +97,8 @@ def _kind(source: Source) -> str | None:
             numbers.add(number)
             first.setdefault(number, (start, stop))
         if _SAVED in candidates and {1, 2} <= numbers:
-            return _SAVED
+            inside = [item for item in wire.fields(*first[2]) if _FIELDS[_META].get(item[0]) == item[1]]
+            return _SAVED if first[1][0] == 1 and any(item[0] in (1, 2) for item in inside) else None
         if _GRAPH in candidates and 1 in numbers and _is_node(wire, *first[1]):
             return _GRAPH
         if _META in candidates and 2 in numbers:
@@ -146,7 +148,7 @@ def _metadata(source: Source, context: Context) -> Recognised:
 
 def _configuration(wire: Wire, start: int, stop: int, context: Context) -> None:
     text = wire.read(start, min(stop - start, context.limits.max_keras_config + 1))
-    if b"class_name" in text:
+    if speaks_of_classes(text):
         check_config_text(text, context, legacy=True)
 
 

@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-_OUTSIDE = (UNSAFE_ARTIFACT, OWASP_SUPPLY, "CWE-73")
+_OUTSIDE = (UNSAFE_ARTIFACT, OWASP_SUPPLY, "CWE-22")
 _ANOTHER_COPY = "Do not load this file. Get the model from its publisher again and compare digests."
 
 RULES += (
@@ -176,7 +176,7 @@ RULES += (
         "high",
         "A vocabulary may be a path or an address, so loading reads local files into the model or connects elsewhere (CVE-2025-12058).",
         "Ask the publisher for a model with its vocabulary inside.",
-        (*_OUTSIDE, "CWE-918"),
+        _OUTSIDE,
     ),
     rule(
         "keras-pickled-module",
@@ -257,7 +257,7 @@ RULES += (
         "info",
         "References of the newer kind may point into another file; few programs follow them.",
         "Nothing, if the program that wrote the file is known.",
-        ("CWE-73",),
+        ("CWE-22",),
         safe=True,
     ),
     rule(
@@ -275,7 +275,7 @@ RULES += (
         "critical",
         "Running the model writes to a path that the model chose, which is as good as running a program.",
         DO_NOT_LOAD,
-        (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, OWASP_SUPPLY, "CWE-73"),
+        (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, OWASP_SUPPLY, "CWE-22"),
     ),
     rule(
         "tensorflow-read-operator",
@@ -291,7 +291,7 @@ RULES += (
         "high",
         "Running the model sends or receives data at an address that the model chose.",
         DO_NOT_LOAD,
-        (UNSAFE_ARTIFACT, OWASP_SUPPLY, "CWE-918"),
+        (UNSAFE_ARTIFACT, OWASP_SUPPLY, "CWE-829"),
     ),
     rule(
         "tensorflow-python-operator",
@@ -315,7 +315,7 @@ RULES += (
         "high",
         "Whoever loads the model reads a file that the model chose.",
         DO_NOT_LOAD,
-        (*_OUTSIDE, "CWE-22"),
+        _OUTSIDE,
     ),
     rule(
         "tensorflow-custom-operator",
