@@ -47,8 +47,8 @@ class ScanLimits:
     """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
     max_skops_schema: int = 12 * MIB
     """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
-    max_keras_config: int = 8 * MIB
-    """A configuration's JSON takes up to twenty-five times the space when parsed. The largest of keras.applications has 1 MB."""
+    max_keras_config: int = 5 * MIB
+    """A configuration's JSON takes up to twenty-five times the space when parsed. The largest of keras.applications have 1 MB."""
     max_keras_depth: int = 200
     """Brackets within brackets of a configuration; a model in a model adds five."""
     max_hdf5_steps: int = 2_000_000

@@ -47,6 +47,29 @@ def test_a_configuration_by_itself(tmp_path: Path) -> None:
         assert scan_bytes(tmp_path, other, "c.json").format != "keras-json"
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class_name": "Custom>Adam", "config": {}},
+        {**keras_layer("Adam", "keras.optimizers"), "registered_name": "Custom>Adam"},
+        keras_layer("Functional", "keras.src.engine.functional"),
+        keras_layer("Sequential", "tf_keras.src.engine.sequential"),
+        keras_layer("Dense", "tensorflow.python.keras.layers.core"),
+        {"class_name": "Policy", "config": {"name": "mixed_float16"}},
+        {"class_name": "TensorShape", "items": [None, 3]},
+        {"class_name": "TFOpLambda", "config": {"name": "tf.math.add", "function": "math.add"}},
+        {"class_name": "TensorFlowOpLayer", "config": {"node_def": '{"name": "Mean", "op": "Mean"}'}},
+        {"class_name": "__typespec__", "module": "tensorflow.python.framework.tensor", "spec_name": "TensorSpec"},
+        keras_layer("Activation", activation={"module": "builtins", "class_name": "function", "config": "relu6"}),
+        keras_layer("Lambda", function={"module": "keras.ops", "class_name": "function", "config": "nan_to_num"}),
+        keras_layer("StringLookup", vocabulary=["eval", "os.system", "https://example.org"]),
+    ],
+)
+def test_what_other_releases_write_is_clean(layer: dict[str, object], tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, keras_archive(model(layer)), "m.keras")
+    assert (report.format, report.verdict, report.findings) == ("keras", "clean", ())
+
+
 # what harms
 
 

@@ -188,12 +188,11 @@ class _Archive:
             return
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
-        for name in dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape"))):
-            self._keras.take(name, source)
-        context = self._context.inside(member.name)
-        recognised = self._context.nested(source, member.name, context)
-        if recognised is not None:
-            self._contents.formats.append(recognised)
+        names = dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape")))
+        if not any(self._keras.take(name, source) for name in names):
+            recognised = self._context.nested(source, member.name, self._context.inside(member.name))
+            if recognised is not None:
+                self._contents.formats.append(recognised)
         self._check_sum(member, source)
 
     def _schema(self, source: Source, member: Member) -> bool:

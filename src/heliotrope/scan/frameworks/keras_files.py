@@ -10,7 +10,7 @@ from heliotrope.scan.interface import Context, LimitReachedError, Recognised, So
 __all__ = ["KerasArchive", "KerasJsonAnalyser"]
 
 _CONFIG, _METADATA = "config.json", "metadata.json"
-_HEAD, _WHOLE = 64 * 1024, 8 * 2**20
+_HEAD, _WHOLE = 64 * 1024, 5 * 2**20
 """Of a large file only the head is searched: it is data, or too large to be parsed."""
 
 
@@ -21,10 +21,11 @@ class KerasArchive:
         self._context = context
         self._found = False
 
-    def take(self, name: str, source: Source) -> None:
-        """Judge a member that a loader would take for the configuration, whatever else the archive holds."""
-        if name == _CONFIG:
-            self._found |= _judge(source, self._context.inside(name))
+    def take(self, name: str, source: Source) -> bool:
+        """Judge a member that a loader would take for the configuration; False when it is none and may be anything else."""
+        taken = name == _CONFIG and _judge(source, self._context.inside(name))
+        self._found |= taken
+        return taken
 
     def is_model(self, names: set[str]) -> bool:
         """Whether the archive is a model of Keras, by what its members turned out to be and by all members' names."""

@@ -70,11 +70,16 @@ _ACTING = re.compile(r"load|save|file|import|exec|eval|open|write|read|download|
 def class_kind(module: str | None, name: str, registered: str | None) -> Kind:  # noqa: PLR0911 - from the most to the least specific
     """What a class is; without a module, a name is looked up among Keras' own and those that the user registered."""
     package = registered.partition(">")[0] if registered and ">" in registered else ""
+    if package == "Custom" and registered is not None and registered.partition(">")[2] in CLASSES:
+        package = ""
     if package and package not in _REGISTERING:
         return _foreign(module or "", name)
     if module is None or module == "builtins":
-        if ">" in name:
-            return "package" if name.partition(">")[0] in _REGISTERING else "custom"
+        package, _, rest = name.rpartition(">")
+        if package == "Custom" and rest in CLASSES:
+            return "own"
+        if package:
+            return "package" if package in _REGISTERING else "custom"
         return "own" if name in CLASSES or name in _ELSEWHERE else _foreign(module or "", name)
     family = _family(module)
     if family is None:
