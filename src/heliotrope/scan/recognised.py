@@ -24,6 +24,8 @@ _PACKED_UNREAD: tuple[tuple[bytes, str], ...] = ((b"\x28\xb5\x2f\xfd", "zstandar
 """Ways of packing that the standard library cannot undo."""
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
+    ("saved_model.pbtxt", "saved-model-text"),
+    ("saved_model.cpb", "saved-model-chunks"),
     (".onnx", "onnx"),
     (".ort", "onnxruntime"),
     (".pb", "protobuf"),

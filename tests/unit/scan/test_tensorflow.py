@@ -125,6 +125,17 @@ def test_a_function_of_an_operators_name_is_the_models_own(tmp_path: Path) -> No
     assert scan_bytes(tmp_path, model, "saved_model.pb").verdict == "clean"
 
 
+def test_a_function_does_not_hide_an_operator_of_its_name(tmp_path: Path) -> None:
+    model = tensorflow_graph(tensorflow_node("WriteFile"), WriteFile=(tensorflow_node("Relu"),))
+    assert scan_bytes(tmp_path, model, "saved_model.pb").verdict == "malicious"
+
+
+@pytest.mark.parametrize("name", ["saved_model.pbtxt", "saved_model.cpb"])
+def test_other_forms_of_a_saved_model_are_not_passed_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"saved_model_schema_version: 1")
+    assert scan_paths([tmp_path]).verdict == "unsupported"
+
+
 # Keras beside TensorFlow
 
 LAMBDA = json.dumps({"class_name": "Lambda", "config": {"function": {"class_name": "__tuple__", "items": ["eA==", None, None]}, "function_type": "lambda"}})  # fmt: skip

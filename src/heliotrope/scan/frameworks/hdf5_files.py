@@ -47,6 +47,9 @@ _BOMB_BYTES, _BOMB_RATIO = 4 * 2**30, 1000
 _HELD = 64 * 2**20
 """A deflated member up to this size is held in memory, because reading goes back and forth."""
 _CHUNK = 2**20
+"""Also how far a deflated member of another name is looked at for a beginning: it would be inflated for nothing."""
+_TRY, _LONG_TRY = 20, 20_000
+"""Structures that a look at a value for a pickle counts as, and bytes of it up to which it counts for more."""
 _SHOWN = 120
 
 
@@ -71,8 +74,9 @@ class Hdf5Analyser:
     format = "hdf5"
 
     def accepts(self, source: Source, name: str) -> bool:
-        del name
-        return superblock_offset(source) is not None
+        named = name.lower().endswith((".h5", ".hdf5", ".keras"))
+        inflated = isinstance(source, InflatingSource) and not named
+        return superblock_offset(source, end=_CHUNK // 2 if inflated else None) is not None
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name
@@ -256,6 +260,11 @@ class _File:
         if values.size > 1 and credible_pickle(values, self._context):
             self._inside(values, path)
 
+    def _is_pickle(self, values: Source) -> bool:
+        """Whether an unpickler would take the value; each try counts, since a file may hold a million of them."""
+        self._reader.step(_TRY + min(values.size, _LONG_TRY) // 10)
+        return looks_like_pickle(values)
+
     def _inside(self, values: Source, name: str) -> None:
         self._note("hdf5-pickled-object", f"{_short(name)} is a pickle", "pickle", None)
         self._context.nested(values, name, self._context.inside(printable(name)))
@@ -274,7 +283,7 @@ class _File:
         try:
             for index, at, size in self._reader.global_objects(address):
                 values = SliceSource(self._source, self._reader.base + at, size)
-                if looks_like_pickle(values):
+                if self._is_pickle(values):
                     self._inside(values, f"value {index} at {self._reader.base + address}")
         except Broken:
             return  # four bytes that look like a heap
@@ -300,7 +309,7 @@ class _File:
             found.pickled = True
         if value[:1] == b"\x80" or value.endswith(b"."):
             source = BytesSource(value)
-            if looks_like_pickle(source):
+            if self._is_pickle(source):
                 self._inside(source, name)
         if speaks_of_classes(value) and check_config_text(value, self._context.inside(printable(name)), legacy=True):
             self._keras |= item.name == "model_config"

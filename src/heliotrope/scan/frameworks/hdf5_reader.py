@@ -14,6 +14,8 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _WINDOW = 16 * 1024
 _MAX_BLOCK = 64 * 2**20
 """Bytes read in one piece, of a header's chunk or a heap's data segment."""
+_COUNTED = 4096
+"""Bytes of a block that count as one structure, so that a large one is not read again and again."""
 _CONTINUATION = 0x10
 _SHARED = 0x02
 
@@ -37,12 +39,12 @@ class Message:
         return bool(self.flags & _SHARED)
 
 
-def superblock_offset(source: Source) -> int | None:
+def superblock_offset(source: Source, *, end: int | None = None) -> int | None:
     """Where the file's first structure stands: at 0, 512, 1024 and so on doubled, behind bytes of the user's own."""
     if source.read(0, 8) == SIGNATURE:
         return 0
     offset = 512
-    while offset < source.size:
+    while offset < (source.size if end is None else min(end, source.size)):
         if source.read(offset, 8) == SIGNATURE:
             return offset
         offset *= 2
@@ -70,9 +72,9 @@ class Hdf5Reader:
 
     # bytes
 
-    def step(self) -> None:
-        """Count one structure. Raises LimitReachedError when there are too many."""
-        self._left -= 1
+    def step(self, count: int = 1) -> None:
+        """Count structures. Raises LimitReachedError when there are too many."""
+        self._left -= count
         if self._left < 0:
             raise LimitReachedError("max_hdf5_steps", f"more than {self._max_steps} structures")
 
@@ -80,6 +82,7 @@ class Hdf5Reader:
         """Exactly that many bytes."""
         if length > _MAX_BLOCK:
             raise Broken(f"a block of {length} bytes is announced")
+        self.step(length // _COUNTED)
         at = self.base + address
         index = at - self._buffer_at
         if index < 0 or index + length > len(self._buffer):

@@ -103,8 +103,9 @@ class _Judge:
             return
         if module is not None and module.startswith("tensorflow.") and name.endswith(("Spec", "TensorShape")):
             return
-        kind = class_kind(module or None, name, registered if isinstance(registered, str) else None)
-        self._judged(kind, module, name)
+        registered = registered if isinstance(registered, str) else None
+        kind = class_kind(module or None, name, registered)
+        self._judged(kind, module, registered if registered and ">" in registered and not module else name)
 
     def _function(self, module: Any, name: Any) -> None:
         if isinstance(name, dict):

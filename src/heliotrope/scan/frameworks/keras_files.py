@@ -42,7 +42,7 @@ class KerasJsonAnalyser:
         if source.read(0, 64).lstrip()[:1] != b"{":
             return False
         text = source.read(0, source.size if source.size <= _WHOLE else _HEAD)
-        return b'"config"' in text and speaks_of_classes(text)
+        return speaks_of_classes(text)
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name

@@ -11,17 +11,21 @@ __all__ = ["DUPLICATES", "parse_config", "speaks_of_classes"]
 DUPLICATES = "\0duplicates"
 """Key of what stood under keys that occur again; no reader takes it, but another reader may have taken its values."""
 
-_CLASS_NAME = re.compile(
-    "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "class_name").encode(), re.IGNORECASE
-)
-"""The key that every object has, whichever of its letters are escaped."""
+
+def _escaped(word: str) -> re.Pattern[bytes]:
+    """The word as JSON may write it, any of its letters escaped."""
+    return re.compile("".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in word).encode(), re.IGNORECASE)
+
+
+_CLASS_NAME, _CONFIG = _escaped("class_name"), _escaped("config")
+"""The keys of an object of Keras."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 def speaks_of_classes(text: bytes) -> bool:
     """Whether JSON may describe objects of Keras."""
-    return _CLASS_NAME.search(text) is not None
+    return _CLASS_NAME.search(text) is not None and _CONFIG.search(text) is not None
 
 
 def parse_config(text: bytes, context: Context) -> Any:

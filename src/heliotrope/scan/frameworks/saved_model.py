@@ -24,6 +24,7 @@ _FIELDS = {
 }
 """Fields of the outermost messages and their wire types."""
 
+_NAMES_ONLY = ("tensorflow-custom-operator", "tensorflow-extension-operator")
 _MAX_NAME = 1000
 _MAX_KINDS = 20_000
 """Different operators of one model."""
@@ -343,10 +344,10 @@ class _Model:
 
     def _judge(self) -> None:
         for operator, used in sorted(self._operators.items()):
-            if operator in self._functions:
-                continue
             rule = operator_rule(operator)
-            if rule is not None:
+            # TensorFlow refuses a function of the name of one of its operators.
+            own = operator in self._functions and rule is not None and rule[0] in _NAMES_ONLY
+            if rule is not None and not own:
                 shown = shorten(printable(operator), 120)
                 self._note(rule[0], f"uses the operator {shown}, which {rule[1]}", operator, used)
         for operator, offset, path in self._paths.fixed(_PARENT):

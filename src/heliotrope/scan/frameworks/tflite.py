@@ -70,6 +70,12 @@ class _Tables:
             raise _BrokenError("reaches beyond the end of the file")
         return int.from_bytes(data, "little", signed=signed)
 
+    def charge(self, count: int) -> None:
+        """Count tables and numbers, which may be named again and again."""
+        self._left -= count
+        if self._left < 0:
+            raise LimitReachedError("max_tflite_items", f"more than {_MAX_ITEMS} tables and numbers")
+
     def root(self) -> int:
         return self.number(0, 4)
 
@@ -104,9 +110,7 @@ class _Tables:
     def tables(self, table: int, index: int) -> Iterator[int]:
         start, count = self.vector(table, index, 4)
         for place in range(start, start + 4 * count, 4):
-            self._left -= 1
-            if self._left < 0:
-                raise LimitReachedError("max_tflite_tables", f"more than {_MAX_ITEMS} tables")
+            self.charge(1)
             yield place + self.number(place, 4)
 
     def text(self, table: int, index: int) -> str:
@@ -190,8 +194,7 @@ class _Model:
     def _indices(self, table: int, index: int, most: int) -> None:
         """Numbers of tensors; -1 stands for one that is left out."""
         start, count = self._tables.vector(table, index, 4)
-        if count > _MAX_ITEMS:
-            raise LimitReachedError("max_tflite_tables", f"more than {_MAX_ITEMS} tensors of an operator")
+        self._tables.charge(count)
         data = self._source.read(start, 4 * count)
         for at in range(0, 4 * count, 4):
             number = int.from_bytes(data[at : at + 4], "little", signed=True)
