@@ -60,6 +60,8 @@ class Hdf5Reader:
         self._left = max_steps
         self._buffer = b""
         self._buffer_at = 0
+        self._collection: tuple[int, dict[int, tuple[int, int]]] = -1, {}
+        """The global heap that was read last, since values that belong together lie together."""
         self.base = start
         self.offset_size = self.length_size = 8
         self.end = 0
@@ -203,12 +205,16 @@ class Hdf5Reader:
 
     def global_object(self, address: int, index: int, limit: int) -> bytes:
         """An object of a global heap, as values of no fixed length are stored."""
-        for found, at, size in self.global_objects(address):
-            if found == index:
-                if size > limit:
-                    raise LimitReachedError("max_hdf5_attribute", f"a value of {size} bytes")
-                return self.read(at, size)
-        raise Broken("a global heap has no such object")
+        if self._collection[0] != address:
+            places = {found: (at, size) for found, at, size in self.global_objects(address)}
+            self._collection = address, places
+        if index not in self._collection[1]:
+            raise Broken("a global heap has no such object")
+        at, size = self._collection[1][index]
+        if size > limit:
+            raise LimitReachedError("max_hdf5_attribute", f"a value of {size} bytes")
+        self.step()
+        return self.read(at, size)
 
     def global_objects(self, address: int) -> Iterator[tuple[int, int, int]]:
         """Index, address and size of each object in a collection."""
