@@ -14,7 +14,8 @@ DUPLICATES = "\0duplicates"
 
 def _escaped(word: str) -> re.Pattern[bytes]:
     """The word as JSON may write it, any of its letters escaped."""
-    return re.compile("".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in word).encode(), re.IGNORECASE)
+    letters = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in word)
+    return re.compile(f'"{letters}"'.encode(), re.IGNORECASE)
 
 
 _CLASS_NAME, _CONFIG = _escaped("class_name"), _escaped("config")
