@@ -6,7 +6,11 @@ from typing import Protocol
 from heliotrope.scan.archives.packed_files import PackedAnalyser
 from heliotrope.scan.archives.tar_files import TarAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
+from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
+from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
 from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
+from heliotrope.scan.frameworks.saved_model import SavedModelAnalyser
+from heliotrope.scan.frameworks.tflite import TfliteAnalyser
 from heliotrope.scan.frameworks.tree_files import (
     CatboostAnalyser,
     JsonTreesAnalyser,
@@ -36,12 +40,19 @@ ANALYSERS: tuple[Analyser, ...] = (
     UbjsonTreesAnalyser(),
     LightgbmAnalyser(),
     CatboostAnalyser(),
+    Hdf5Analyser(),
+    KerasJsonAnalyser(),
+    SavedModelAnalyser(),
+    TfliteAnalyser(),
     ParquetAnalyser(),
     ArrowAnalyser(),
     SeparatedAnalyser(),
     _PICKLE,
 )
 """In the order in which they name a file that is of several formats by its beginning."""
+
+_TOGETHER = {"tflite", "zip"}
+"""A TensorFlow Lite model carries its labels in an archive behind it."""
 
 
 class ThirdParty(Protocol):
@@ -93,7 +104,7 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
     if not results:
         return None
     formats = [result.format for result in results]
-    if len(formats) > 1:
+    if len(formats) > 1 and set(formats) != _TOGETHER:
         message = f"the same bytes are {' and '.join(formats)}"
         context.notes.add("file-polyglot", message, key=message, member=context.member, offset=0)
     _check_extension(name, results[0].format, context)

@@ -55,6 +55,16 @@ class ScanLimits:
     """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
     max_skops_schema: int = 12 * MIB
     """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
+    max_keras_config: int = 5 * MIB
+    """A configuration's JSON takes up to twenty-five times the space when parsed. The largest of keras.applications have 1 MB."""
+    max_keras_depth: int = 200
+    """Brackets within brackets of a configuration; a model in a model adds five."""
+    max_hdf5_steps: int = 2_000_000
+    """Structures of an HDF5 file, some ten seconds of work; a model of a thousand layers has 50,000."""
+    max_hdf5_objects: int = 200_000
+    """Groups and datasets of an HDF5 file; a model of a thousand layers has 20,000."""
+    max_hdf5_attribute: int = 16 * MIB
+    """Text of one attribute. Keras keeps a whole configuration in one; others have some kilobytes."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500

@@ -8,11 +8,10 @@ __all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", "gguf"),
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
-    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (4, b"TFL3", "tflite"),
     (4, b"ET12", "executorch"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
@@ -36,6 +35,8 @@ _ARCHIVES_UNREAD: tuple[tuple[bytes, str], ...] = (
 """Archives that no loader of models opens, and ways of packing that are not undone."""
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
+    ("saved_model.pbtxt", "saved-model-text"),
+    ("saved_model.cpb", "saved-model-chunks"),
     (".onnx", "onnx"),
     (".ort", "onnxruntime"),
     (".pb", "protobuf"),
@@ -67,7 +68,7 @@ _BESIDE_MODELS: dict[str, frozenset[str]] = {
         frozenset[str](),
     ),
     ".txt": frozenset({"lightgbm"}),
-    ".json": frozenset({"xgboost-json", "catboost-json"}),
+    ".json": frozenset({"xgboost-json", "catboost-json", "keras-json"}),
     ".csv": frozenset({"csv"}),
     ".tsv": frozenset({"tsv"}),
 }
@@ -81,12 +82,16 @@ EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".cloudpickle": _PICKLES,
     ".pt": _PICKLES,
     ".pth": _PICKLES,
-    ".ckpt": _PICKLES | {"hdf5"},
+    ".ckpt": _PICKLES | {"hdf5", "keras-h5"},
     ".safetensors": frozenset({"safetensors"}),
     ".npy": frozenset({"npy"}),
     ".tar": frozenset({"tar", "torch-tar"}),
     ".npz": frozenset({"npz", "zip"}),
     ".onnx": frozenset({"onnx"}),
+    ".keras": frozenset({"keras", "keras-h5"}),
+    ".h5": frozenset({"hdf5", "keras-h5", "keras"}),
+    ".hdf5": frozenset({"hdf5", "keras-h5", "keras"}),
+    ".tflite": frozenset({"tflite"}),
     ".ubj": frozenset({"xgboost-ubj"}),
     ".skops": frozenset({"skops"}),
     ".cbm": frozenset({"catboost"}),

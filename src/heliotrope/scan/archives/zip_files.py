@@ -28,6 +28,7 @@ from heliotrope.scan.archives.zip_members import (
     unreadable_flags,
     unsound,
 )
+from heliotrope.scan.frameworks.keras_files import KerasArchive
 from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
@@ -79,6 +80,9 @@ class _Archive:
         self._skops = False
         self._spans: list[tuple[int, int]] = []
         """Of the bytes that are accounted for."""
+        self._keras = KerasArchive(context)
+        self._behind_model = source.read(4, 4) == b"TFL3"
+        """TensorFlow Lite's models have their labels in an archive behind them."""
 
     def analyse(self) -> Recognised:
         try:
@@ -165,7 +169,7 @@ class _Archive:
             elif begin > reached:
                 self._note("zip-gap", f"{begin - reached} bytes belong to no member", "gap", reached)
             reached = max(reached, end)
-        if first > 0 and spans:
+        if first > 0 and spans and not self._behind_model:
             self._note("zip-prefix", f"{first} bytes stand before the archive", "prefix", 0)
         if reached > directory.offset:
             self._incomplete("members reach into the directory or beyond the file")
@@ -253,9 +257,11 @@ class _Archive:
             self._link(member, source)
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
-        recognised = self._context.nested(source, member.name, context)
-        if recognised is not None:
-            self._contents.formats.append(recognised)
+        names = dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape")))
+        if not any(self._keras.take(name, source) for name in names):
+            recognised = self._context.nested(source, member.name, context)
+            if recognised is not None:
+                self._contents.formats.append(recognised)
         if whole and unsound(source, member) and not self._torch_without_sums(member):
             shown = printable(member.name)
             self._note("zip-bad-checksum", f"the checksum of {shown} does not match", shown, member.header)
@@ -320,8 +326,8 @@ class _Archive:
             return Recognised("torch-zip")
         if self._skops:
             return Recognised("skops")
-        if {"config.json", "metadata.json"} <= names:
-            return Recognised("keras", supported=False)
+        if self._keras.is_model(names):
+            return Recognised("keras")
         files = [name for name in self._contents.names if not name.endswith("/")]
         if files and all(name.endswith(".npy") for name in files):
             return Recognised("npz")
