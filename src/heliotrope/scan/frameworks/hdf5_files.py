@@ -25,8 +25,8 @@ from heliotrope.scan.frameworks.keras_config import check_config_text
 from heliotrope.scan.frameworks.keras_text import speaks_of_classes
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
 from heliotrope.scan.pickles.streams import credible_pickle, looks_like_pickle, search_pickles
-from heliotrope.scan.sources import BytesSource
-from heliotrope.scan.unpacking import UnpackedSource, SliceSource
+from heliotrope.scan.sources import BytesSource, SliceSource
+from heliotrope.scan.unpacking import UnpackedSource
 
 __all__ = ["Hdf5Analyser"]
 
