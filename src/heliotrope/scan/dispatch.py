@@ -5,7 +5,11 @@ from typing import Protocol
 
 from heliotrope.scan.archives.packed_files import PackedAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
+from heliotrope.scan.frameworks.executables import ExecutableAnalyser
+from heliotrope.scan.frameworks.mlflow_files import MlflowAnalyser
+from heliotrope.scan.frameworks.msgpack_files import MsgpackAnalyser
 from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
+from heliotrope.scan.frameworks.other_formats import OtherAnalyser
 from heliotrope.scan.frameworks.tree_files import (
     CatboostAnalyser,
     JsonTreesAnalyser,
@@ -36,6 +40,10 @@ ANALYSERS: tuple[Analyser, ...] = (
     CatboostAnalyser(),
     ParquetAnalyser(),
     ArrowAnalyser(),
+    MsgpackAnalyser(),
+    MlflowAnalyser(),
+    OtherAnalyser(),
+    ExecutableAnalyser(),
     SeparatedAnalyser(),
     _PICKLE,
 )

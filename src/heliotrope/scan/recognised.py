@@ -13,7 +13,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"tjgg", "ggml"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (4, b"TFL3", "tflite"),
-    (4, b"ET12", "executorch"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"ZF0x", "joblib-zfile"),
@@ -45,9 +44,22 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
     (".engine", "tensorrt"),
     (".pdiparams", "paddle"),
     (".pdmodel", "paddle"),
+    (".pt2", "torch-export"),
+    (".ptl", "torch-mobile"),
+    (".pte", "executorch"),
+    (".plan", "tensorrt"),
+    (".trt", "tensorrt"),
+    (".rknn", "rknn"),
+    (".t7", "torch7"),
+    (".llamafile", "llamafile"),
+    (".caffemodel", "caffe"),
+    (".mnn", "mnn"),
 )
 _PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
-_PICKLES = frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "zip"}) | _PACKED_PICKLES
+_PICKLES = (
+    frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "torch-package", "torch-export", "zip"})
+    | _PACKED_PICKLES
+)
 _BESIDE_MODELS: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         (".md", ".yaml", ".yml", ".toml", ".py", ".png", ".jpg", ".jpeg", ".gif", ".html"),

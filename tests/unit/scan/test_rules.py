@@ -27,6 +27,7 @@ from tests.unit.scan.assembler import (
     torch_zip,
     zipped,
 )
+from tests.unit.scan.framework_files import CASES as FRAMEWORK_CASES
 
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.scan import RULES, ScanLimits, verdict_of
@@ -242,6 +243,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         onnx_model(more=((14, protobuf((1, "note"), (2, "<script>x()</script>"))),)),
         onnx_model(more=((14, protobuf((1, "note"), (2, "a description of scripts"))),)),
     ),
+    **FRAMEWORK_CASES,
 }
 """Rule to (file name, what breaks it, what does not)."""
 

@@ -15,6 +15,7 @@ from heliotrope.scan.archives.zip_directory import (
     local_header,
     read_directory,
 )
+from heliotrope.scan.frameworks.archive_code import ArchiveCode
 from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
@@ -62,6 +63,7 @@ class _Archive:
         self._contents = _Contents()
         self._torch = False
         self._skops = False
+        self._code = ArchiveCode(())
 
     def analyse(self) -> Recognised:
         try:
@@ -73,6 +75,7 @@ class _Archive:
             self._context.notes.incomplete(error.reason, limit=error.limit, member=self._context.member)
             return Recognised("zip")
         self._torch = any(member.name.endswith("data.pkl") for member in directory.members)
+        self._code = ArchiveCode(member.name for member in directory.members)
         self._check_names(directory)
         spans = sorted(self._member(member) for member in directory.members)
         self._check_spans(spans, directory)
@@ -180,11 +183,14 @@ class _Archive:
             return
         elif source.size < packed:
             self._incomplete("a member is cut short", member)
-        if source.size == 0 or (self._torch and _STORAGE.fullmatch(member.name) and not self._is_trap(source)):
+        weights = (self._torch and _STORAGE.fullmatch(member.name)) or self._code.is_weights(member.name)
+        if source.size == 0 or (weights and not self._is_trap(source)):
             return
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
         context = self._context.inside(member.name)
+        for name in dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape"))):
+            self._code.inspect(source, name, context)
         recognised = self._context.nested(source, member.name, context)
         if recognised is not None:
             self._contents.formats.append(recognised)
@@ -224,12 +230,9 @@ class _Archive:
     def _outcome(self) -> Recognised:
         names = {name.rpartition("/")[2] for name in self._contents.names}
         formats = self._contents.formats
+        if self._code.format is not None:
+            return Recognised(self._code.format)
         if "data.pkl" in names and ("version" in names or "byteorder" in names or "constants.pkl" in names):
-            scripted = [name for name in self._contents.names if "/code/" in name and name.endswith(".py")]
-            if "constants.pkl" in names or scripted:
-                self._note("torch-script-code", f"{len(scripted)} files of TorchScript code", "code", None)
-                self._incomplete("TorchScript code is not analysed")
-                return Recognised("torchscript")
             return Recognised("torch-zip")
         if self._skops:
             return Recognised("skops")

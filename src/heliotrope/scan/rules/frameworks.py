@@ -1,16 +1,26 @@
 """Rules of formats that frameworks describe models in."""
 
 from heliotrope.core.findings import Rule
-from heliotrope.scan.rules._table import CODE, DO_NOT_LOAD, OWASP_SUPPLY, SUPPLY_CHAIN, UNSAFE_ARTIFACT, UNTRUSTED, rule
+from heliotrope.scan.rules._table import (
+    CODE,
+    DO_NOT_LOAD,
+    EMBEDDED_MALWARE,
+    MASQUERADING,
+    OWASP_SUPPLY,
+    SUPPLY_CHAIN,
+    UNSAFE_ARTIFACT,
+    UNTRUSTED,
+    rule,
+)
 
 __all__ = ["RULES"]
 
-RULES: tuple[Rule, ...] = (
+_GRAPHS: tuple[Rule, ...] = (
     rule(
         "torch-script-code",
         "The archive carries TorchScript code",
         "info",
-        "Its code runs when the model is called. It cannot start programs, but it can read and write files; it was not analysed.",
+        "Its code runs when the model is called. It cannot start programs, but operators can read and write files; they were checked.",
         "Prefer weights alone in a safetensors file.",
         (UNSAFE_ARTIFACT,),
         safe=True,
@@ -89,3 +99,128 @@ RULES: tuple[Rule, ...] = (
         safe=True,
     ),
 )
+
+_CODE_IN_MODELS: tuple[Rule, ...] = (
+    rule(
+        "torch-file-operator",
+        "The model's code reads or writes files",
+        "high",
+        "An operator opens a file that the model names, with the rights of whoever runs it; its content leaves with the outputs.",
+        "Do not run this model. Ask the publisher for one without file operators.",
+        (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, OWASP_SUPPLY, "CWE-22"),
+    ),
+    rule(
+        "torch-process-operator",
+        "The model's code runs Python or reaches other processes",
+        "high",
+        "Operators of remote calls and of Python leave the interpreter that otherwise confines TorchScript.",
+        "Do not run this model.",
+        UNTRUSTED,
+    ),
+    rule(
+        "torch-custom-operator",
+        "The model needs an operator that is not part of torch",
+        "medium",
+        "It is native code of a library that must be loaded first. What it does, the model does not say.",
+        "Find out who provides the library before you load it.",
+        (UNSAFE_ARTIFACT, SUPPLY_CHAIN, OWASP_SUPPLY, "CWE-829"),
+    ),
+    rule(
+        "torch-odd-target",
+        "An exported program names something that is no operator",
+        "high",
+        "The loader walks from the module torch along the name, to whatever modules happen to import.",
+        DO_NOT_LOAD,
+        CODE,
+    ),
+    rule(
+        "torch-odd-expression",
+        "A size in an exported program is no arithmetic",
+        "critical",
+        "The loader hands the text of sizes to sympy, which evaluates it as Python.",
+        DO_NOT_LOAD,
+        CODE,
+    ),
+    rule(
+        "packaged-native-code",
+        "Native code travels with the model",
+        "high",
+        "Loading the archive loads the library, or compiles its source first, and runs it in the process. Its effects cannot be told.",
+        "Load it only from a publisher you trust, or compile the model yourself from its exported program.",
+        (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, OWASP_SUPPLY, "CWE-829"),
+    ),
+    rule(
+        "packaged-source",
+        "Python source travels with the model",
+        "medium",
+        "It is imported when the model is loaded or served, and importing runs it.",
+        "Read the source, or ask the publisher for weights alone.",
+        UNTRUSTED,
+    ),
+    rule(
+        "packaged-dangerous-call",
+        "Python source inside the model does what can harm the machine",
+        "critical",
+        "It runs programs, builds code or reaches the network, and it runs when the model is loaded or served.",
+        DO_NOT_LOAD,
+        CODE,
+    ),
+    rule(
+        "packaged-dangerous-name",
+        "Python source inside the model refers to what can harm the machine",
+        "high",
+        "The function is not called where it is named; it may be called under another name.",
+        DO_NOT_LOAD,
+        CODE,
+    ),
+    rule(
+        "embedded-executable",
+        "A program stands where a model should be",
+        "high",
+        "The bytes are a program of an operating system. Models need none; a file or member that is one waits to be started.",
+        "Do not start it. Find out why it is there before you use anything of this file.",
+        (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, MASQUERADING, OWASP_SUPPLY),
+    ),
+    rule(
+        "msgpack-odd-array",
+        "An array in MessagePack is not written as Flax writes it",
+        "high",
+        "Its type is none of numbers, or its bytes do not fit its shape; loaders make of it what they please.",
+        "Ask the publisher for a file that a released version of Flax has written.",
+        UNTRUSTED,
+    ),
+    rule(
+        "mlflow-foreign-loader",
+        "The model is loaded by a module that is none of MLflow's",
+        "high",
+        "MLflow imports the named module and calls it; it may lie in the model's folder.",
+        "Find out what the module does before you load the model.",
+        UNTRUSTED,
+    ),
+    rule(
+        "mlflow-shipped-code",
+        "The MLflow model brings code of its own",
+        "medium",
+        "The folder is put on Python's path, or the file is run, when the model is loaded.",
+        "Read the code before you load the model.",
+        UNTRUSTED,
+    ),
+    rule(
+        "mlflow-outside-path",
+        "The MLflow model reads from outside its folder",
+        "high",
+        "Whoever loads the model reads, and often unpickles, a file or an address that the model chose.",
+        "Do not load this model. Get it again with all its files in its folder.",
+        (UNSAFE_ARTIFACT, OWASP_SUPPLY, "CWE-22"),
+    ),
+    rule(
+        "xml-entity",
+        "A model in XML declares entities",
+        "high",
+        "Entities let a document read files and addresses, or grow without bounds, in parsers that follow them.",
+        "Ask the publisher for a document without a document type.",
+        (UNSAFE_ARTIFACT, "CWE-20"),
+    ),
+)
+
+RULES: tuple[Rule, ...] = (*_GRAPHS, *_CODE_IN_MODELS)
