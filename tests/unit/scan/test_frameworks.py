@@ -52,7 +52,9 @@ def test_file_operators_as_torch_writes_them(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.jit.script(torch.nn.Identity())
-    module.define("def read(self, x: Tensor):\n  (x).save('there')\n  return torch.from_file('/etc/passwd', False, 4)")
+    module.define(
+        "def read(self, x: Tensor):\n  torch.save(x, 'there')\n  return torch.from_file('/etc/passwd', False, 4)\n"
+    )
     module.save(tmp_path / "m.pt")
     (report,) = scan_paths([tmp_path / "m.pt"]).files
     assert report.verdict == "suspicious"
