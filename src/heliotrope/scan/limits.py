@@ -47,7 +47,7 @@ class ScanLimits:
     """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
     max_skops_schema: int = 12 * MIB
     """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
-    max_source_bytes: int = 8 * MIB
+    max_source_bytes: int = 4 * MIB
     """One file of TorchScript or Python source, read as a whole. The largest traced models have 3 MB."""
     max_description_bytes: int = 2 * MIB
     """A description in YAML, of which every value becomes an event. They have some kilobytes, with long signatures a hundred."""

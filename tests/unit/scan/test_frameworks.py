@@ -176,6 +176,14 @@ def test_any_text_is_words(text: str) -> None:
     assert all(item.offset < max(len(text), 1) for item in references(text))
 
 
+@pytest.mark.parametrize(
+    "piece", ['"""\\', "'\\", 'f"{', "getattr(", "from a import (", "a.", "\n", "(", "a=", '"', "0."]
+)
+def test_time_grows_with_the_source(piece: str) -> None:
+    """Quotes that nothing closes would be sought to the end again and again."""
+    assert sum(1 for _ in references(piece * (50_000 // len(piece)))) <= 50_000
+
+
 def test_handlers_of_torchserve(tmp_path: Path) -> None:
     for handler, verdict in (("image_classifier", "clean"), ("mine.handler:handle", "suspicious")):
         manifest = json.dumps({"model": {"modelName": "m", "handler": handler, "serializedFile": "m.pt"}}).encode()

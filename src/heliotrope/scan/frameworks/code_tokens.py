@@ -33,6 +33,9 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _MAX_FORMATTED_DEPTH = 4
 """Formatted text inside formatted text; Python 3.12 and later allow any depth, which nobody can read."""
 
+_MAX_UNCLOSED = 50
+"""Quotes that nothing closes, each sought to the end of the source. Behind these, texts are read as code, which finds more."""
+
 Kind = Literal["name", "text", "number", "sign", "line", "open text"]
 
 
@@ -49,7 +52,7 @@ class Token(NamedTuple):
 
 def tokens(source: str, *, base: int = 0, depth: int = 0) -> Iterator[Token]:
     """The words in their order, comments and spaces left out. Code inside formatted text follows it in parentheses."""
-    at, end = 0, len(source)
+    at, end, unclosed = 0, len(source), 0
     while at < end:
         space = _SPACE.match(source, at)
         at = space.end() if space else at
@@ -58,7 +61,9 @@ def tokens(source: str, *, base: int = 0, depth: int = 0) -> Iterator[Token]:
             return
         quote = match["quote"]
         if quote is not None:
-            stop = _ENDS[quote].match(source, match.end()) if match["prefix"].lower() in _PREFIXES else None
+            sought = match["prefix"].lower() in _PREFIXES and unclosed < _MAX_UNCLOSED
+            stop = _ENDS[quote].match(source, match.end()) if sought else None
+            unclosed += sought and stop is None
             if stop is not None:
                 yield Token("text", source[at : stop.end()], base + at)
                 if depth < _MAX_FORMATTED_DEPTH and set(match["prefix"].lower()) & {"f", "t"}:
