@@ -7,10 +7,10 @@ from heliotrope.scan.unpacking import PACKINGS, packing_of, unpacked_head
 __all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "is_tar", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GGUF", "gguf"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
+    (0, b"algg", "ggml"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (4, b"TFL3", "tflite"),
     (4, b"ET12", "executorch"),
@@ -128,6 +128,6 @@ def is_tar(source: Source) -> bool:
 def holds_model(inside: bytes) -> bool:
     """Whether unpacked bytes may be a model: a pickle by its header, an archive, or another known magic."""
     magics = tuple(magic for offset, magic, _ in _MAGIC if offset == 0)
-    if inside.startswith((*magics, b"PK\x03\x04", b"\x93NUMPY")) or inside[257:262] == b"ustar":
+    if inside.startswith((*magics, b"GGUF", b"PK\x03\x04", b"\x93NUMPY")) or inside[257:262] == b"ustar":
         return True
     return len(inside) > 1 and inside[0] in STARTS and (inside[0] == 0x80 or not inside[:64].isascii())
