@@ -57,7 +57,7 @@ class ScanLimits:
     """Arrays within arrays in GGUF metadata; none are published."""
     max_template: int = 256 * 1024
     """Bytes of a chat template. Published ones stay below 30 KiB; analysing takes about a second for each 100 KiB."""
-    max_template_steps: int = 200_000
+    max_template_steps: int = 50_000
     """Nodes evaluated in a template, those of loops over constants each time: about a second."""
     max_config_bytes: int = 32 * MIB
     """A configuration or notebook that is read in one piece. Notebooks with pictures have some megabytes."""

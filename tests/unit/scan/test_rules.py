@@ -27,6 +27,7 @@ from tests.unit.scan.assembler import (
     torch_zip,
     zipped,
 )
+from tests.unit.scan.repository_cases import CASES as REPOSITORY_CASES
 
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.scan import RULES, ScanLimits, verdict_of
@@ -244,6 +245,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
     ),
 }
 """Rule to (file name, what breaks it, what does not)."""
+CASES.update(REPOSITORY_CASES)
 
 LIMITS = {"scan-limit": ScanLimits(max_opcodes=30)}
 

@@ -14,7 +14,7 @@ from heliotrope.scan.limits import ScanLimits
 
 __all__ = ["Document", "DocumentError", "Mapping", "mappings", "note_twice", "read_json", "read_yaml", "texts"]
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = 20
 
@@ -25,6 +25,8 @@ class DocumentError(Exception):
 
 class Mapping(list[tuple[str, Any]]):
     """Keys and values in their order; a key may stand there twice."""
+
+    __slots__ = ()
 
     def get(self, key: str, default: Any = None) -> Any:
         """The last value of a key, which is the one that readers take."""

@@ -40,6 +40,8 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _MAX_MODULES = 500
+_MAX_REFERENCE = 300
+"""Characters of a reference; owner, repository, module and class have 96 each at most."""
 _LIBRARIES = frozenset(
     ["diffusers", "transformers", "onnxruntime", "optimum", "peft", "flax", "torch", "sentence_transformers"]
 )
@@ -85,8 +87,10 @@ def references(document: Document, name: str) -> Iterator[CodeReference]:
 
 def _parsed(entries: list[str], key: str) -> Iterator[CodeReference]:
     for text in entries:
-        match = _REFERENCE.fullmatch(text.strip())
-        if match is not None:
+        match = _REFERENCE.fullmatch(text.strip()) if len(text) <= _MAX_REFERENCE else None
+        if match is None:
+            yield CodeReference(text[:_MAX_REFERENCE], key, text[:_MAX_REFERENCE])
+        else:
             yield CodeReference(text, key, match["module"], match["repo"] or "")
 
 

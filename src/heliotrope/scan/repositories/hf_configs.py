@@ -147,7 +147,7 @@ class _Config:
     def _auto_mapping(self, value: Any) -> None:
         """Peft imports the library that an adapter's mapping names."""
         library = value.get("parent_library") if isinstance(value, Mapping) else None
-        if not isinstance(library, str):
+        if not isinstance(library, str) or not library:
             return
         root = library.partition(".")[0]
         entry = danger_of(f"{library}.x")

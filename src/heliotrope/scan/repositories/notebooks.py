@@ -6,6 +6,7 @@ Source: the notebook format 4; IPython's magics.
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from heliotrope.core.text import printable, shorten
@@ -17,28 +18,31 @@ from heliotrope.scan.repositories.python_source import SourceError, parse_source
 __all__ = ["check_notebook", "is_notebook"]
 
 _FETCH = r"(?:curl|wget|aria2c|fetch|Invoke-WebRequest|iwr|Invoke-Expression)\b"
-_SHELL = r"(?:sudo\s+(?:-\w+\s+)*)?(?:env\s+)?(?:/\w+(?:/\w+)*/)?(?:(?:ba|z|k|da|c)?sh|python[\d.]*|perl|ruby|node|php|iex|powershell)\b"
+_SHELL = r"(?:sudo\s+(?:-\w+\s+)*)?(?:env\s+)?(?:/[\w/]{1,60}/)?(?:(?:ba|z|k|da|c)?sh|python[\d.]*|perl|ruby|node|php|iex|powershell)\b"
 _DOWNLOAD_RUN = (
-    re.compile(rf"\b{_FETCH}[^\n|;&]*\|[^\n]*?\b{_SHELL}"),
-    re.compile(rf"\b{_SHELL}[^\n]*(?:<\(|\$\(|`)\s*{_FETCH}"),
-    re.compile(rf"\beval\b[^\n]*(?:\$\(|`)\s*{_FETCH}"),
-    re.compile(r"\biex\b[^\n]*\b(?:DownloadString|iwr|Invoke-WebRequest)\b", re.IGNORECASE),
-    re.compile(r"base64\s+(?:-d|--decode|-D)\b[^\n]*\|[^\n]*\b(?:ba|z|da)?sh\b"),
+    re.compile(rf"\b{_FETCH}[^\n|;&]{{0,500}}\|[^\n]{{0,500}}?\b{_SHELL}"),
+    re.compile(rf"\b{_SHELL}[^\n]{{0,500}}?(?:<\(|\$\(|`)\s*{_FETCH}"),
+    re.compile(rf"\beval\b[^\n]{{0,500}}?(?:\$\(|`)\s*{_FETCH}"),
+    re.compile(r"\biex\b[^\n]{0,500}?\b(?:DownloadString|iwr|Invoke-WebRequest)\b", re.IGNORECASE),
+    re.compile(r"base64\s+(?:-d|--decode|-D)\b[^\n]{0,500}?\|[^\n]{0,500}?\b(?:ba|z|da)?sh\b"),
     re.compile(r"/dev/tcp/[\w.-]+/\d+"),
-    re.compile(r"\b(?:nc|ncat)\b[^\n]*\s-[a-z]*e\b"),
+    re.compile(r"\b(?:nc|ncat)\b[^\n]{0,500}?\s-[a-z]*e\b"),
 )
-_SAVED = re.compile(rf"\b{_FETCH}[^\n]*?([\w.-]+\.(?:sh|py|bin|run|pl|elf))\b")
-_RUN_URL = re.compile(r"^\s*%(?:run|load|loadpy)\s+[^\n]*(?:https?|ftp)://", re.MULTILINE)
-_PIP = re.compile(r"\bpip[\d.]*\s+install\b[^\n]*?(?P<what>git\+\S+|(?:https?|ftp)://\S+)")
-_COMMAND = re.compile(r"^\s*(?:!{1,2}|%%?(?:sx|system)\s)\s*(.+)$", re.MULTILINE)
-_SHELL_CELL = re.compile(r"^\s*%%(?:bash|sh|script|cmd|!|sx|system)\b[^\n]*\n", re.MULTILINE)
+_SAVED = re.compile(rf"\b{_FETCH}[^\n]{{0,500}}?([\w.-]{{1,100}}\.(?:sh|py|bin|run|pl|elf))\b")
+_RUN_URL = re.compile(r"^[ \t]*%(?:run|load|loadpy)[ \t]+[^\n]{0,500}?(?:https?|ftp)://", re.MULTILINE)
+_PIP = re.compile(r"\bpip[\d.]*\s+install\b[^\n]{0,500}?(?P<what>git\+\S+|(?:https?|ftp)://\S+)")
+_COMMAND = re.compile(r"^[ \t]*(?:!{1,2}|%%?(?:sx|system)[ \t])[ \t]*(.+)$", re.MULTILINE)
+_SHELL_CELL = re.compile(r"\s*%%(?:bash|sh|script|cmd|!|sx|system)\b[^\n]*\n")
 _CALLED = re.compile(r"(?:os\.(?:system|popen)|subprocess\.\w+|get_ipython\(\)\.(?:system|getoutput))\s*\(([^\n]*)")
 _KERNEL = re.compile(
     r"(?:IPython|Jupyter)\.notebook\.kernel\.execute|kernel\.requestExecute|requestExecute\(|\.kernel\.execute\("
 )
 _SCRIPT = re.compile(r"<script\b|\bon(?:error|load|click|mouseover)\s*=|javascript:", re.IGNORECASE)
-_MAGIC = re.compile(r"^\s*[!%?].*$|^.*\?\s*$", re.MULTILINE)
-_MAX_CELL = 2**20
+_MAGIC = re.compile(r"^[ \t]*[!%?].*$|^.*\?[ \t]*$", re.MULTILINE)
+_MAX_CODE = 2**20
+"""Characters of all code cells; notebooks have some ten thousand."""
+_MAX_SAVED = 50
+"""Files that a cell fetches and that are looked for further down."""
 _SHOWN = 100
 
 
@@ -50,13 +54,15 @@ def is_notebook(document: Document) -> bool:
 
 def check_notebook(document: Document, context: Context) -> None:
     """Judge its cells and their outputs."""
+    left = _MAX_CODE
     for number, cell in enumerate(_cells(document), 1):
         inner = context.inside(f"cell {number}")
         if cell.get("cell_type") == "code":
             source = _text(cell.get("source", cell.get("input")))
-            if len(source) > _MAX_CELL:
-                inner.notes.incomplete(f"a cell has more than {_MAX_CELL} characters", member=inner.member)
-            _code(source[:_MAX_CELL], inner)
+            if len(source) > left:
+                context.notes.incomplete(f"its cells hold more than {_MAX_CODE} characters", member=context.member)
+            _code(source[:left], inner)
+            left -= min(len(source), left)
             for output in cell.get("outputs") or []:
                 if isinstance(output, Mapping):
                     _output(output, inner)
@@ -99,7 +105,7 @@ def _command(text: str, context: Context) -> None:
         match = pattern.search(text)
         if match is not None:
             _note(context, "notebook-download-run", "a cell fetches a program and runs it", "command", match[0])
-    for match in _SAVED.finditer(text):
+    for match in islice(_SAVED.finditer(text), _MAX_SAVED):
         run = rf"(?:{_SHELL}\s+(?:-\w+\s+)*(?:\./)?|\./|\bchmod\s+\+?\w+\s+(?:\./)?){re.escape(match[1])}"
         again = re.search(run, text[match.end() :])
         if again is not None:

@@ -22,6 +22,10 @@ _DANGER = re.compile(
 )
 """What is looked for in text that is not parsed."""
 _SHOWN = 80
+_TYPES = frozenset({"types.FunctionType", "types.CodeType"})
+"""Types of code: compared with in honest code, and made by calling them in other."""
+_MAX_FED = 200_000
+"""Nodes looked at to learn what calls of exec are fed with."""
 
 _SAYS = {
     "process": "runs a program",
@@ -167,6 +171,7 @@ class _Judge:
         self._names = names
         self._context = context
         self._references = references
+        self._budget = _MAX_FED
         self._lines = [0]
         for line in text.split("\n"):
             self._lines.append(self._lines[-1] + len(line.encode()) + 1)
@@ -215,7 +220,7 @@ class _Judge:
         """Constants handed to eval or compile say what they do; they are judged as code of their own."""
         call = self._names.call_of(node)
         if call is None:
-            return False
+            return name in _TYPES
         if name in ("builtins.eval", "builtins.exec", "builtins.compile") and call.args:
             text = constant_of(call.args[0], self._names)
             if isinstance(text, str):
@@ -252,21 +257,29 @@ class _Judge:
 
     def _fed_by(self, node: ast.expr) -> str | None:
         """The function that makes the argument out of the network or of packed text; None when none does."""
+        if self._budget < 0:
+            return None
         for inner in ast.walk(self._names.value_of(node)):
-            if isinstance(inner, ast.Name):
-                value = self._names.value_of(inner)
-                if value is not inner:
-                    found = self._source_in(value)
-                    if found:
-                        return found
-        return self._source_in(self._names.value_of(node))
+            self._budget -= 1
+            value = self._names.value_of(inner) if isinstance(inner, ast.Name) else inner
+            if self._budget < 0:
+                return None  # a finding for the call itself stands
+            found = self._source_in(value) if value is not inner else self._source_of(inner)
+            if found:
+                return found
+        return None
 
     def _source_in(self, node: ast.AST) -> str | None:
         for inner in ast.walk(node):
-            name = self._names.full_name(inner) if isinstance(inner, (ast.Name, ast.Attribute, ast.Call)) else None
-            if name is not None and (effect_of(name) == "network" or _DECODES.fullmatch(name)):
-                return name
+            self._budget -= 1
+            found = self._source_of(inner)
+            if found or self._budget < 0:
+                return found
         return None
+
+    def _source_of(self, node: ast.AST) -> str | None:
+        name = self._names.full_name(node) if isinstance(node, (ast.Name, ast.Attribute, ast.Call)) else None
+        return name if name is not None and (effect_of(name) == "network" or _DECODES.fullmatch(name)) else None
 
     def _getattr(self, node: ast.Call, *, on_import: bool) -> None:
         """A module's attribute by a name that is not known."""

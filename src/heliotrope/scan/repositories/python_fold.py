@@ -49,6 +49,8 @@ class ModuleNames:
         self._assigned: dict[str, ast.expr | None] = {}
         self._calls: dict[int, ast.Call] = {}
         self._shadowed: set[str] = set()
+        self.folded: dict[int, tuple[Any]] = {}
+        """What expressions make, by the identity of their nodes."""
         self._stars: list[str] = []
         """Modules all of whose names were imported."""
         for node in ast.walk(tree):
@@ -186,13 +188,22 @@ def _assignments(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
     return []
 
 
-def constant_of(node: ast.AST, names: ModuleNames, depth: int = 0) -> Any:
+def constant_of(node: ast.AST, names: ModuleNames) -> Any:
     """The text, bytes, number or list that an expression makes of constants alone; None when it is not known."""
-    value = _folded(node, names, depth)
+    value = _folded(node, names, 0)
     return None if value is _NOT_KNOWN else value
 
 
-def _folded(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901, PLR0911 - one branch for each kind
+def _folded(node: ast.AST, names: ModuleNames, depth: int) -> Any:
+    """Each expression is folded once: names that double each other would take forever otherwise."""
+    known = names.folded.get(id(node))
+    if known is None:
+        known = (_fold(node, names, depth),)
+        names.folded[id(node)] = known
+    return known[0]
+
+
+def _fold(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901, PLR0911 - one branch for each kind
     if depth > _MAX_DEPTH:
         return _NOT_KNOWN
     if isinstance(node, ast.Constant):
@@ -202,10 +213,14 @@ def _folded(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901
         return _NOT_KNOWN if value is node else _folded(value, names, depth + 1)
     if isinstance(node, (ast.List, ast.Tuple)):
         items = [_folded(item, names, depth + 1) for item in node.elts[:_MAX_TEXT]]
-        return _NOT_KNOWN if _NOT_KNOWN in items else items
+        return _NOT_KNOWN if _unknown(items) else items
     if isinstance(node, ast.JoinedStr):
         parts = [_folded(item, names, depth + 1) for item in node.values]
-        return _NOT_KNOWN if _NOT_KNOWN in parts else "".join(map(str, parts))
+        return (
+            _NOT_KNOWN
+            if _unknown(parts) or any(isinstance(item, list) for item in parts)
+            else _short("".join(map(str, parts)))
+        )
     if isinstance(node, ast.FormattedValue):
         return _folded(node.value, names, depth + 1) if node.format_spec is None else _NOT_KNOWN
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mod)):
@@ -221,6 +236,14 @@ def _folded(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901
     if isinstance(node, (ast.GeneratorExp, ast.ListComp)):
         return _each(node, names, depth)
     return _NOT_KNOWN
+
+
+def _unknown(items: list[Any]) -> bool:
+    return any(item is _NOT_KNOWN for item in items)
+
+
+def _short(text: str) -> Any:
+    return text if len(text) <= _MAX_TEXT else _NOT_KNOWN
 
 
 def _joined(left: Any, right: Any, operator: ast.operator) -> Any:
@@ -259,7 +282,7 @@ def _part(node: ast.Subscript, names: ModuleNames, depth: int) -> Any:
 
 def _result(node: ast.Call, names: ModuleNames, depth: int) -> Any:  # noqa: C901, PLR0911 - one branch for each function
     arguments = [_folded(item, names, depth + 1) for item in node.args]
-    if node.keywords or _NOT_KNOWN in arguments:
+    if node.keywords or _unknown(arguments):
         return _NOT_KNOWN
     callee = names.full_name(node.func)
     if callee == "builtins.chr" and len(arguments) == 1 and isinstance(arguments[0], int):

@@ -23,6 +23,7 @@ _ENDS = {
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _ENCODINGS = frozenset({"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1"})
 _MAX_BRACKETS = 80
+_CONVERSION = re.compile(r"![rsa][:}]")
 
 
 class SourceError(Exception):
@@ -107,7 +108,7 @@ def _check_fields(body: str, depth: int) -> None:
             at += 1
 
 
-def _field_end(body: str, at: int, depth: int) -> int:
+def _field_end(body: str, at: int, depth: int) -> int:  # noqa: C901 - one branch for each mark
     """Behind the brace that ends a field, as 3.11 finds it."""
     open_brackets: list[str] = []
     while at < len(body):
@@ -127,6 +128,9 @@ def _field_end(body: str, at: int, depth: int) -> int:
             open_brackets.pop()
         elif character == "}":
             return at + 1
+        elif character == "!" and not open_brackets and body[at + 1 : at + 2] != "=":
+            if _CONVERSION.match(body, at) is None:
+                raise SourceError("is no Python 3.11")
         elif character == ":" and not open_brackets:
             return _spec_end(body, at + 1, depth)
         at += 1

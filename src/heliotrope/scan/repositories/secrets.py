@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 _HINTS = (b"AKIA", b"ASIA", b"hf_", b"sk-", b"gh", b"glpat-", b"xox", b"AIza", b"WANDB_API_KEY", b"PRIVATE KEY")
 _PRIVATE = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,2}PRIVATE KEY-----(?:\\[nr]|[\s\"',]){1,12}(?:[A-Za-z-]{3,20}: [^\n\\]{1,80}(?:\\n|[\s\"',]){1,8})*"
+    rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,2}PRIVATE KEY-----(?:\\{1,2}[nr]|[\s\"',]){1,12}(?:[A-Za-z-]{3,20}: [^\n\\:]{1,80}(?:\\{1,2}n|\n){1,2})*+"
     rb"([A-Za-z0-9+/]{40,})"
 )
 _EXAMPLE = re.compile(rb"EXAMPLE|example|your|YOUR|x{5}|X{5}|1234567|abcdef|ABCDEF|dummy|fake|placeholder|\.\.\.")

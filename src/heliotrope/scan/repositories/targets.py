@@ -173,6 +173,9 @@ _MILD = {
 """Reasons of the policy for functions that a configuration may name without malice; the others have none."""
 _INTERPOLATION = re.compile(r"\$\{([^${}]*)\}")
 _MAX_RESOLVED = 8
+_MAX_NAME = 500
+_MAX_PARTS = 32
+"""Parts of a dotted name that are looked at; no module lies so deep."""
 _SHOWN = 120
 _TAG = re.compile(r"(?:tag:yaml\.org,2002:|!+)python/(object/apply|object/new|object|name|module)(?::(.*))?", re.DOTALL)
 
@@ -192,16 +195,17 @@ def danger_of(name: str) -> Entry | None:
     """What the policy holds against a dotted name, read as Python would: any part of it may be the module."""
     policy = shipped_policy()
     parts = name.split(".")
-    if name in _PURE or len(parts) < 2:
+    if name in _PURE or len(parts) < 2 or len(name) > _MAX_NAME:
         return None
-    for start in range(len(parts) - 1):
+    found = None
+    for start in range(min(len(parts) - 1, _MAX_PARTS)):
         if start and parts[start] not in _INSIDE:
             continue
-        for end in range(start + 1, len(parts)):
+        for end in range(start + 1, min(len(parts), _MAX_PARTS)):
             entry = policy.lookup(".".join(parts[start:end]), parts[end])
-            if entry.kind == "dangerous":
-                return entry
-    return None
+            if entry.kind == "dangerous" and (found is None or found.reason in _MILD):
+                found = entry
+    return found
 
 
 class _Judge:
@@ -256,6 +260,9 @@ class _Judge:
         return True
 
     def _judge(self, name: str) -> None:
+        if len(name) > _MAX_NAME:
+            self._unknown(name, "is longer than names are")
+            return
         module, _, last = name.rpartition(".")
         entry = self._policy.lookup(module, last)
         if entry.kind == "allowed" and entry.shape in CONDITIONS - {"constants"}:
@@ -293,7 +300,7 @@ class _Judge:
         return True
 
     def _vouched(self, name: str) -> bool:
-        module, _, last = name.rpartition(".")
+        module, _, last = name[:_MAX_NAME].rpartition(".")
         entry = self._policy.lookup(module or "builtins", last)
         return entry.kind == "allowed" and entry.shape not in CONDITIONS
 

@@ -88,18 +88,14 @@ class Watch:
         elif "date" in value.tags and any(character.isdigit() for character in constant):
             self._open[-1].append(Condition("the date is", constant, negative is not self._negative))
 
-    def judge(
-        self, conditions: list[Condition], body: list[nodes.Node], otherwise: list[nodes.Node], offset: int | None
-    ) -> None:
+    def judge(self, conditions: list[Condition], body: list[nodes.Node], otherwise: list[nodes.Node]) -> None:
         """Judge the text in the branch that a condition leads to."""
-        del offset
         for condition in conditions:
             texts = list(_texts(otherwise if condition.negative else body))
             self._judge(condition, " ".join(texts))
 
-    def judge_texts(self, conditions: list[Condition], first: Any, second: Any, offset: int | None) -> None:
+    def judge_texts(self, conditions: list[Condition], first: Any, second: Any) -> None:
         """The same for `first if test else second`."""
-        del offset
         for condition in conditions:
             text = second if condition.negative else first
             self._judge(condition, text if isinstance(text, str) else "")

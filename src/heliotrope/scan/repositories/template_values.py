@@ -5,9 +5,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_TEXT", "Macro", "Namespace", "Unknown", "call_method", "combine", "filtered", "is_constant", "item_of"]
+__all__ = [
+    "MAX_TEXT",
+    "Macro",
+    "Namespace",
+    "Unknown",
+    "call_method",
+    "combine",
+    "filtered",
+    "is_constant",
+    "item_of",
+    "merged",
+]
 
-MAX_TEXT = 10_000
+MAX_TEXT = 5_000
 """Characters of a folded text, or items of a folded list; longer ones are unknown."""
 _MAX_NUMBER = 10**12
 
@@ -38,14 +49,23 @@ class Macro:
     node: Any
 
 
-def is_constant(value: Any, depth: int = 0) -> bool:
-    """Whether nothing of it is unknown."""
-    if isinstance(value, (Unknown, Namespace, Macro)) or depth > 4:
-        return False
-    if isinstance(value, (list, tuple)):
-        return all(is_constant(item, depth + 1) for item in value)
-    if isinstance(value, dict):
-        return all(is_constant(item, depth + 1) for item in value.values())
+def is_constant(value: Any) -> bool:
+    """Whether nothing of it is unknown, and it is small enough to compute with."""
+    left = 2 * MAX_TEXT
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, (Unknown, Namespace, Macro)):
+            return False
+        left -= 1
+        if isinstance(item, str):
+            left -= len(item)
+        elif isinstance(item, (list, tuple)):
+            pending.extend(item[:MAX_TEXT])
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+        if left < len(pending):
+            return False
     return True
 
 
@@ -200,3 +220,16 @@ def call_method(value: Any, name: str, arguments: list[Any], named: dict[str, An
         return Unknown(_tags([value, *arguments]))
     known = is_constant(value) and all(is_constant(item) for item in arguments)
     return Unknown(frozenset({"opaque"})) if known else Unknown(_tags([value, *arguments]))
+
+
+def merged(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What holds after branches: a value that all agree on, the only constant there is, or the first one."""
+    result: dict[str, Any] = {}
+    for name in dict.fromkeys(name for outcome in outcomes for name in outcome):
+        values = [outcome[name] for outcome in outcomes if name in outcome]
+        known = [value for value in values if not isinstance(value, Unknown)]
+        if known:
+            result[name] = known[-1]
+        else:
+            result[name] = values[0]
+    return result

@@ -19,6 +19,7 @@ from heliotrope.scan.repositories.template_values import (
     filtered,
     is_constant,
     item_of,
+    merged,
 )
 
 __all__ = ["TemplateWalk"]
@@ -80,7 +81,8 @@ _MAKERS = frozenset({"namespace", "cycler", "joiner", "dict", "range"})
 _HUGE = 10**6
 _POWER = 12
 """Up to which base and exponent a power is computed; beyond, it is simply huge."""
-_MAX_DEPTH = 60
+_MAX_DEPTH = 100
+"""Levels of an expression: far below what exhausts the stack, so that every Python says the same."""
 _MAX_CALLS = 8
 _PASSES = 2
 """Turns of a loop over unknown items, so that what one turn sets is seen by the next."""
@@ -93,7 +95,7 @@ _OPERATORS: dict[type[nodes.BinExpr], Any] = {
 
 
 class _StopError(Exception):
-    """The steps are used up."""
+    """A limit is reached, whose name comes first, and the reason."""
 
 
 class TemplateWalk:
@@ -106,20 +108,17 @@ class TemplateWalk:
         self._scopes: list[dict[str, Any]] = [{}]
         self._steps = context.limits.max_template_steps
         self._calls = 0
+        self._depth = 0
+        self._judged: set[int] = set()
         self._built = 0
         self._watch = Watch(self._note)
 
     def run(self, tree: nodes.Template) -> None:
         try:
             self._body(tree.body)
-        except _StopError:
-            limit = self._context.limits.max_template_steps
-            reason = f"a template takes more than {limit} steps"
-            self._context.notes.incomplete(
-                reason, limit="max_template_steps", member=self._context.member, offset=self._offset
-            )
-        except RecursionError:
-            self._context.notes.incomplete("a template is nested too deeply", member=self._context.member)
+        except _StopError as error:
+            limit, reason = error.args
+            self._context.notes.incomplete(reason, limit=limit, member=self._context.member, offset=self._offset)
 
     # statements
 
@@ -181,11 +180,14 @@ class TemplateWalk:
             if test is not None:
                 self._watch.begin()
                 self._value(test)
-                self._watch.judge(self._watch.end(), body, node.else_, self._offset)
+                conditions = self._watch.end()
+                if id(test) not in self._judged:
+                    self._judged.add(id(test))
+                    self._watch.judge(conditions, body, node.else_)
             self._scopes[-1] = dict(before)
             self._body(body)
             outcomes.append(self._scopes[-1])
-        self._scopes[-1] = _merged(outcomes)
+        self._scopes[-1] = merged(outcomes)
         return Unknown()
 
     def _for(self, node: nodes.For) -> Any:
@@ -228,7 +230,17 @@ class TemplateWalk:
 
     # expressions
 
-    def _value(self, node: nodes.Node) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch for each kind
+    def _value(self, node: nodes.Node) -> Any:
+        """What an expression gives, as far as it is known."""
+        self._depth += 1
+        try:
+            if self._depth > _MAX_DEPTH:
+                raise _StopError(None, "a template's expressions are nested too deeply")
+            return self._expression(node)
+        finally:
+            self._depth -= 1
+
+    def _expression(self, node: nodes.Node) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch for each kind
         self._step()
         if isinstance(node, nodes.Const):
             self._text(node.value)
@@ -238,7 +250,7 @@ class TemplateWalk:
         if isinstance(node, nodes.Name):
             return self._name(node)
         if isinstance(node, nodes.Getattr):
-            return self._attribute(self._object(node.node), node.attr)
+            return self._attribute(self._value(node.node), node.attr)
         if isinstance(node, nodes.Getitem):
             return self._item(node)
         if isinstance(node, nodes.Call):
@@ -280,9 +292,6 @@ class TemplateWalk:
         if _DUNDER.fullmatch(node.name):
             self._access(node.name)
         return Unknown(frozenset({"date"}) if "date" in node.name.lower() else frozenset())
-
-    def _object(self, node: nodes.Expr) -> Any:
-        return self._value(node)
 
     def _lookup(self, name: str) -> Any:
         return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
@@ -328,7 +337,7 @@ class TemplateWalk:
     def _call(self, node: nodes.Call) -> Any:
         callee = node.node
         if isinstance(callee, nodes.Getattr):
-            value = self._object(callee.node)
+            value = self._value(callee.node)
             self._attribute(value, callee.attr)
             if callee.attr in _RUNS:
                 self._access(f"{callee.attr}()")
@@ -394,7 +403,6 @@ class TemplateWalk:
         if node.name == "attr":
             name = arguments[0] if arguments else named.get("name")
             if isinstance(name, str):
-                self._access(name) if self._chat else None
                 return self._attribute(value, name)
             self._note("template-computed-attribute", "the filter attr takes a name that is computed", "attr")
             return Unknown()
@@ -440,7 +448,7 @@ class TemplateWalk:
         triggers: list[Condition] = self._watch.end()
         first = self._value(node.expr1)
         second = None if node.expr2 is None else self._value(node.expr2)
-        self._watch.judge_texts(triggers, first, second, self._offset)
+        self._watch.judge_texts(triggers, first, second)
         return first if first == second else Unknown(getattr(first, "tags", frozenset()))
 
     def _slice(self, node: nodes.Slice) -> Any:
@@ -476,17 +484,5 @@ class TemplateWalk:
     def _step(self) -> None:
         self._steps -= 1
         if self._steps < 0:
-            raise _StopError
-
-
-def _merged(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
-    """What holds after branches: a value that all agree on, the only constant there is, or the first one."""
-    merged: dict[str, Any] = {}
-    for name in dict.fromkeys(name for outcome in outcomes for name in outcome):
-        values = [outcome[name] for outcome in outcomes if name in outcome]
-        known = [value for value in values if not isinstance(value, Unknown)]
-        if known:
-            merged[name] = known[-1]
-        else:
-            merged[name] = values[0]
-    return merged
+            limit = self._context.limits.max_template_steps
+            raise _StopError("max_template_steps", f"a template takes more than {limit} steps")
