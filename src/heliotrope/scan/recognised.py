@@ -7,6 +7,7 @@ from heliotrope.scan.unpacking import PACKINGS, packing_of
 __all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
