@@ -28,6 +28,11 @@ class Folder:
         self._root = root
         self._seen: dict[str, Beside] = {}
 
+    @property
+    def asked(self) -> bool:
+        """Whether what lies there may have had a part in a result."""
+        return bool(self._seen)
+
     def look(self, relative: str) -> Beside:
         """What is there under a relative name without `..`; the answer is kept, since thousands of tensors share a file."""
         if relative not in self._seen:
