@@ -69,6 +69,10 @@ _SMALL = 2**20
 
 _CHUNK = 2**20
 
+_SHARED_BYTES = 512 * 2**20
+_SHARED_FILES = 2_000
+"""Where it is worth asking whether further processes pay."""
+
 _TOLD_BYTES = 64 * 2**20
 """Progress within a file is told this often."""
 
@@ -155,7 +159,7 @@ def scan_targets(
     total = float(sum(item.size for item in found if isinstance(item, Target)))
     fresh = {number: item for number, item in enumerate(found) if isinstance(item, Target)}
     outcomes: dict[int, Inspected] = {}
-    if jobs is None or jobs > 1:
+    if (jobs is None and (total > _SHARED_BYTES or len(fresh) > _SHARED_FILES)) or (jobs or 1) > 1:
         from heliotrope.scan.sharing import share_out
 
         outcomes = share_out(fresh, jobs=jobs, limits=limits, analysers=analysers, cache=cache, progress=progress)

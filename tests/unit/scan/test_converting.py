@@ -108,8 +108,9 @@ def test_arrays_of_numpy_whatever_they_lie_in(tmp_path):
         (tmp_path / f"p{protocol}.pkl").write_bytes(pickle.dumps(arrays, protocol))
     joblib = pytest.importorskip("joblib")
     joblib.dump(arrays, tmp_path / "a.joblib")
+    joblib.dump(arrays, tmp_path / "p.joblib", compress=3)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 6
+    assert len(files) == 7
     for path in files:
         output = path.with_suffix(".safetensors")
         convert(path, output)

@@ -13,6 +13,7 @@ from heliotrope.scan.interface import Source
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.pickles.replay import Unclear, described_dtype
 from heliotrope.scan.sources import BytesSource, InflatingSource, SliceSource
+from heliotrope.scan.unpacking import PACKINGS, UnpackedSource
 
 __all__ = ["read_value"]
 
@@ -30,6 +31,9 @@ _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuff
 
 def read_value(source: Source, format_: str, limits: ScanLimits) -> Any:
     """What a clean file of that format holds: containers, tensors, and placeholders for the rest."""
+    inner, _, packing = format_.rpartition("-")
+    if packing in PACKINGS:
+        return read_value(UnpackedSource(source, packing, limits=limits, budget=Budget.of(limits)), inner, limits)
     if format_ == "torch-zip":
         return _torch_zip(source, limits)
     if format_ == "torch-legacy":
