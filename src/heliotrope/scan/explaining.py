@@ -67,6 +67,8 @@ def explain(
 
     UsageError when there is no such finding.
     """
+    if path.is_dir():
+        raise UsageError(f"{printable(str(path))} is a folder", hint="name one file in it")
     (report,) = scan_paths([path]).files
     places = _places(report, finding, offset, member)
     wanted: dict[str | None, list[tuple[ScanFinding | None, Location]]] = {}

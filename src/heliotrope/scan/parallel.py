@@ -160,7 +160,10 @@ def _listen(worker: _Worker) -> Outcome | None:
         return None
     worker.heard = bytearray(rest)
     worker.has = None
-    answer = json.loads(line)
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return Outcome(None, died="the worker process that inspected it gave an answer that is none")
     report = FileReport.model_validate_json(json.dumps(answer["report"])) if answer["report"] is not None else None
     device, inode, size, changed, touched = answer["stamp"] or (0, 0, 0, 0, 0)
     return Outcome(

@@ -62,11 +62,12 @@ def raw(tensor) -> bytes:
 @pytest.mark.parametrize("legacy", [False, True])
 def test_every_type_and_view_is_what_torch_loads(legacy, tmp_path):
     source, output = tmp_path / "m.pt", tmp_path / "m.safetensors"
-    torch.save(odd_tensors(), source, _use_new_zipfile_serialization=not legacy)
+    # torch itself cannot load types without a storage class of their own from its old format
+    tensors = {name: item for name, item in odd_tensors().items() if not (legacy and name in {"fp8", "fp8b", "u16"})}
+    torch.save(tensors, source, _use_new_zipfile_serialization=not legacy)
     done = convert(source, output)
-    # torch itself cannot load untyped storages of its old format with weights_only; the file is our own
-    equal(output, torch.load(source, weights_only=not legacy))
-    assert done.tensors == len(odd_tensors())
+    equal(output, torch.load(source, weights_only=True))
+    assert done.tensors == len(tensors)
     assert "tied" in done.shared
     assert output.stat().st_size == done.size
 
@@ -158,6 +159,21 @@ def test_broken_files_are_errors_wherever_they_break(tmp_path):
         with pytest.raises(CannotConvertError):
             convert(path, tmp_path / "out")
     assert [item.name for item in tmp_path.iterdir()] == ["m.pt"]
+
+
+def test_containers_that_hold_each_other_are_no_trap(tmp_path):
+    nested = torch.zeros(1)
+    for _ in range(30):
+        nested = [nested, nested]
+    looped = {"w": torch.zeros(1)}
+    looped["again"] = looped
+    empty = []
+    for _ in range(60):
+        empty = [empty, empty]
+    for content, why in ((nested, "too often|more than"), (looped, "deep"), ({"e": empty}, "no tensors")):
+        torch.save(content, tmp_path / "m.pt")
+        with pytest.raises(CannotConvertError, match=why):
+            convert(tmp_path / "m.pt", tmp_path / "out")
 
 
 def test_tensors_are_streamed(tmp_path):

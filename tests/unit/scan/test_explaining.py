@@ -102,6 +102,11 @@ def test_names_and_values_cannot_steer_a_terminal(tmp_path: Path) -> None:
     assert not set(done.output) & {"\x1b", "\u202e", "\x7f"}
 
 
+def test_a_folder_is_not_explained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="folder"):
+        explain(tmp_path)
+
+
 def test_options_that_belong_together(tmp_path: Path) -> None:
     path = str(put(tmp_path, PAYLOAD))
     for arguments in (["--offset", "3", path], ["--explain", path, path], ["--explain", "-"], []):

@@ -31,7 +31,11 @@ _GRACE_BYTES = 256 * 2**20
 """or this many, whichever is more."""
 _MAX_DEPTH = 32
 _MAX_TENSORS = 1_000_000
+_MAX_STEPS = 1_000_000
+"""Values looked at; a container that others share is looked at under each of its names."""
 _MAX_METADATA = 1000
+_MAX_TEXT = 10_000
+"""Characters of one value that becomes metadata."""
 _CHUNK: Final = 2**20
 
 
@@ -95,10 +99,12 @@ class _Named:
         self.tensors: dict[str, Tensor] = {}
         self.metadata: dict[str, str] = {}
         self.left_out: list[str] = []
+        self._steps = 0
 
     def add(self, name: str, value: Any, depth: int = 0) -> None:
-        if depth > _MAX_DEPTH:
-            raise CannotConvertError(f"containers lie more than {_MAX_DEPTH} deep")
+        self._steps += 1
+        if depth > _MAX_DEPTH or self._steps > _MAX_STEPS:
+            raise CannotConvertError(f"its containers lie more than {_MAX_DEPTH} deep, or hold each other too often")
         if isinstance(value, Tensor):
             self._tensor(name or "tensor", value)
         elif isinstance(value, dict):
@@ -162,23 +168,33 @@ def _named(value: Any) -> _Named:
     return named
 
 
-def _holds_tensors(value: Any, depth: int = 0) -> bool:
-    if isinstance(value, Tensor):
-        return True
-    if depth > _MAX_DEPTH:
-        return True
-    if isinstance(value, dict):
-        return any(_holds_tensors(item, depth + 1) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_holds_tensors(item, depth + 1) for item in value)
-    if isinstance(value, Made):
-        return any(_holds_tensors(item, depth + 1) for item in (value.arguments, value.state, value.items))
+def _holds_tensors(value: Any) -> bool:
+    """Whether a tensor lies in it, at any depth; containers may hold each other and themselves."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Tensor):
+            return True
+        if id(item) in seen:
+            continue
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+        elif isinstance(item, Made):
+            waiting.extend((item.arguments, item.state, item.items))
+        else:
+            continue
+        seen.add(id(item))
     return False
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
     """Whether it can be metadata: text, or JSON of a few plain values."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT
+    if value is None or isinstance(value, int | float | bool):
         return True
     if isinstance(value, list | tuple) and depth < 2 and len(value) <= _MAX_METADATA:
         return all(_is_plain(item, depth + 1) for item in value)

@@ -18,6 +18,10 @@ __all__ = ["Bytes", "Global", "Made", "build"]
 _MAX_OPCODES = 4_000_000
 """Values take about a hundred bytes each. A checkpoint of 10,000 tensors has under a million."""
 _MAX_TEXT = 2**20
+_MAX_NUMBER = 1024
+"""Bytes, or digits, of a number."""
+_MAX_TEXTS = 256 * 2**20
+"""Bytes of all texts."""
 _MARK: Final = object()
 
 
@@ -63,6 +67,7 @@ class _Builder:
         self._persistent = persistent
         self._built = built
         self.at = 0
+        self._texts = 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -100,6 +105,9 @@ class _Builder:
 
     def text(self, width: int, encoding: str = "utf-8") -> None:
         size = self.number(width)
+        self._texts += size
+        if self._texts > _MAX_TEXTS:
+            raise CannotConvertError(f"its texts have more than {_MAX_TEXTS} bytes")
         if size > _MAX_TEXT:
             self.push(self._skipped(size))
         else:
@@ -152,9 +160,14 @@ class _Builder:
         else:
             target.extend(items)
 
+    def long(self, size: int) -> None:
+        if size > _MAX_NUMBER:
+            raise CannotConvertError(f"a number of {size} bytes")
+        self.push(int.from_bytes(self._take(size), "little", signed=True))
+
     def decimal(self) -> None:
         line = self.line().strip().rstrip("L")
-        self.push({"00": False, "01": True}.get(line, int(line[:4000] or "0")))
+        self.push({"00": False, "01": True}.get(line, int(line[:_MAX_NUMBER] or "0")))
 
     def persistent(self, identifier: Any) -> None:
         self.push(self._persistent(identifier))
@@ -281,8 +294,8 @@ _HANDLERS: Final[dict[int, Callable[[_Builder], Any]]] = {
     0x87: lambda it: _tuple(it, 3),
     0x88: lambda it: it.push(True),
     0x89: lambda it: it.push(False),
-    0x8A: lambda it: it.push(int.from_bytes(it._take(it.number(1)), "little", signed=True)),  # noqa: SLF001
-    0x8B: lambda it: it.push(int.from_bytes(it._take(it.number(4)), "little", signed=True)),  # noqa: SLF001
+    0x8A: lambda it: it.long(it.number(1)),
+    0x8B: lambda it: it.long(it.number(4)),
     0x8C: lambda it: it.text(1),
     0x8D: lambda it: it.text(8),
     0x8E: lambda it: it.bytes(8),
