@@ -187,3 +187,29 @@ def test_tensors_are_streamed(tmp_path):
     tracemalloc.stop()
     assert peak < 24 * 2**20  # of 64 MiB
     assert safetensors.load_file(tmp_path / "m.safetensors")["w"].sum() == 16 * 2**20
+
+
+def test_any_change_of_a_file_is_converted_or_an_error(tmp_path):
+    import random
+
+    from heliotrope.scan.converting.containers import read_value
+    from heliotrope.scan.limits import ScanLimits
+    from heliotrope.scan.sources import BytesSource
+
+    seeds = [(pickle.dumps({"a": np.arange(4.0), "b": [np.ones(3, ">i4")]}, 4), "pickle")]
+    for new, name in ((True, "torch-zip"), (False, "torch-legacy")):
+        buffer = io.BytesIO()
+        torch.save({"w": torch.arange(6.0).reshape(2, 3).t(), "n": [3]}, buffer, _use_new_zipfile_serialization=new)
+        seeds.append((buffer.getvalue(), name))
+    draw, refused = random.Random(4), []
+    for _ in range(600):
+        whole, name = draw.choice(seeds)
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            data[draw.randrange(min(len(data), 900))] = draw.choice([draw.randrange(256), 0x2E, 0x52, 0x62, 0xFF])
+        try:
+            read_value(BytesSource(bytes(data)), name, ScanLimits())
+        except CannotConvertError as error:
+            refused.append(error.message)
+    assert refused
+    assert all(text.isprintable() for text in refused)

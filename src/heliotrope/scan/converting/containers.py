@@ -5,7 +5,7 @@ import math
 from typing import Any, Final
 
 from heliotrope.core.text import printable
-from heliotrope.scan.archives.zip_directory import Member, local_header, read_directory
+from heliotrope.scan.archives.zip_directory import Member, NoDirectoryError, local_header, read_directory
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor
 from heliotrope.scan.converting.torch_values import Storage, TorchCalls
 from heliotrope.scan.converting.values import Bytes, Made, build
@@ -30,10 +30,22 @@ _FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuff
 
 
 def read_value(source: Source, format_: str, limits: ScanLimits) -> Any:
-    """What a clean file of that format holds: containers, tensors, and placeholders for the rest."""
+    """What a clean file of that format holds: containers, tensors, and placeholders for the rest.
+
+    CannotConvertError for formats that are not known, and for files that are not written as their libraries write them.
+    """
+    try:
+        return _read(source, format_, limits)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, NoDirectoryError) as error:
+        raise CannotConvertError(
+            f"it is not written as files of the format {format_} are ({printable(str(error))[:200]})"
+        ) from None
+
+
+def _read(source: Source, format_: str, limits: ScanLimits) -> Any:
     inner, _, packing = format_.rpartition("-")
     if packing in PACKINGS:
-        return read_value(UnpackedSource(source, packing, limits=limits, budget=Budget.of(limits)), inner, limits)
+        return _read(UnpackedSource(source, packing, limits=limits, budget=Budget.of(limits)), inner, limits)
     if format_ == "torch-zip":
         return _torch_zip(source, limits)
     if format_ == "torch-legacy":

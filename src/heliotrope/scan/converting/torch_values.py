@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from heliotrope.core.text import printable
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor
 from heliotrope.scan.converting.values import Global, Made
 from heliotrope.scan.interface import Source
@@ -63,7 +64,9 @@ class TorchCalls:
         if name == "torch._utils._rebuild_tensor_v3":
             dtype = _DTYPES.get(arguments[6].name) if isinstance(arguments[6], Global) else None
             if dtype is None:
-                raise CannotConvertError(f"tensors of type {_named(arguments[6])} have no type in safetensors files")
+                raise CannotConvertError(
+                    f"tensors of type {printable(_named(arguments[6]))[:100]} have no type in safetensors files"
+                )
             return self._tensor(*arguments[:4], dtype=dtype)
         if name in (
             "torch._utils._rebuild_parameter",
@@ -75,7 +78,7 @@ class TorchCalls:
             return self.call(_named(arguments[0]), tuple(arguments[2]))
         if name.startswith("torch._utils._rebuild_"):
             raise CannotConvertError(
-                f"it holds a tensor made by {name.rpartition('.')[2]}, which has no place in a safetensors file",
+                f"it holds a tensor made by {printable(name)[:100]}, which has no place in a safetensors file",
                 hint="save dense tensors of plain types",
             )
         return NotImplemented
@@ -87,7 +90,9 @@ class TorchCalls:
         kind = _named(identifier[1]).rpartition(".")[2].removesuffix("Storage")
         dtype = _STORAGES.get(kind)
         if dtype is None:
-            raise CannotConvertError(f"a storage of class {kind}Storage has no type in safetensors files")
+            raise CannotConvertError(
+                f"a storage of class {printable(kind)[:100]}Storage has no type in safetensors files"
+            )
         key, count = str(identifier[2]), identifier[4]
         if type(count) is not int or not 0 <= count < _MAX_SIDE:
             raise CannotConvertError("a storage has no size")
