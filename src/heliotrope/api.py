@@ -165,6 +165,11 @@ class Scanned:
         return self.document.verdict
 
     @property
+    def decision(self) -> ScanVerdict:
+        """The raw verdict, or what scan.allow of the configuration that was named makes of it."""
+        return self.document.decided
+
+    @property
     def files(self) -> tuple[FileReport, ...]:
         return self.document.files
 
@@ -278,11 +283,41 @@ def attack(
     return Attacked(result.outcome, evidence, result.findings, result.measurements, blobs)
 
 
-def scan(*paths: str | Path) -> Scanned:
-    """Inspect files and folders; nothing is loaded, imported or executed. UsageError for a path that is not there."""
-    from heliotrope.scan import scan_paths
+def scan(
+    *things: str | Path | bytes,
+    config: str | Path | None = None,
+    jobs: int | None = 1,
+    progress: Progress | None = None,
+) -> Scanned:
+    """Inspect files, folders, and bytes at hand; nothing is loaded, imported or executed.
 
-    return Scanned(scan_paths([Path(path) for path in paths]))
+    `config` is a heliotrope.yaml whose scan.analysers take part and whose scan.allow makes the decision. `jobs` processes
+    share the work, None: as many as pay. A path that is not there is a file of the result with the verdict incomplete.
+    """
+    import io
+    from contextlib import ExitStack
+    from datetime import UTC, datetime
+
+    from heliotrope.config.loader import load_config
+    from heliotrope.engine.files import WalkProblem
+    from heliotrope.scan._service import Target, list_paths, scan_targets
+    from heliotrope.scan.deciding import decide
+    from heliotrope.scan.registry import NONE, enable
+    from heliotrope.scan.spooling import spooled
+
+    configured = load_config(Path(config)).config.scan if config is not None else None
+    analysers = enable(configured.enabled) if configured is not None else NONE
+    with ExitStack() as stack:
+        found: list[Target | WalkProblem] = []
+        for number, thing in enumerate(things):
+            if isinstance(thing, bytes):
+                found.append(stack.enter_context(spooled(io.BytesIO(thing), f"<bytes {number}>", "bytes")))
+            else:
+                found += list_paths([Path(thing)])
+        document = scan_targets(found, jobs=jobs, analysers=analysers, progress=progress)
+    if configured is not None:
+        document = decide(document, configured.allow, datetime.now(UTC).date())
+    return Scanned(document)
 
 
 def _assess_path(path: Path, chosen: dict[str, Any], *, allow_code: bool, fail_on: Severity | None) -> Assessed:

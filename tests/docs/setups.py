@@ -29,6 +29,15 @@ def _downloads(folder: Path) -> None:
     (folder / "downloads" / "model.pkl").write_bytes(pickle.dumps(_Calls(os.system, "id"), protocol=4))
 
 
+def _models(folder: Path) -> None:
+    """Downloads, a file that needs a class of one's own, and plain arrays."""
+    import numpy as np
+
+    _downloads(folder)
+    (folder / "downloads" / "own.pkl").write_bytes(b"\x80\x02cmypackage.models\nNet\n)\x81}(X\x01\x00\x00\x00aK\x01ub.")
+    np.savez(folder / "downloads" / "arrays.npz", weight=np.ones((2, 3), "f4"), bias=np.zeros(2, "f4"))
+
+
 def _project(folder: Path) -> None:
     """A torch model with its heliotrope.yaml, as `helio init` leaves it after the keys were filled."""
     linear_project(folder)
@@ -42,6 +51,7 @@ def _plugin(folder: Path) -> None:
 
 SETUPS: dict[str, Callable[[Path], None]] = {
     "downloads": _downloads,
+    "models": _models,
     "project": _project,
     "plugin": _plugin,
 }

@@ -196,3 +196,18 @@ def test_a_scan_executes_nothing(tmp_path):
     assert not (tmp_path / "marker").exists()
     assert scanned.verdict in scanned._repr_html_()
     assert path.name in str(scanned)
+
+
+def test_a_scan_of_bytes_gives_verdict_and_decision(tmp_path):
+    own = b"\x80\x02cmypkg.models\nNet\n)\x81}b."
+    config = tmp_path / "heliotrope.yaml"
+    config.write_text(
+        "version: 1\nproject: p\nscan:\n  allow:\n    - global: mypkg.models.Net\n      uses: [new, build]\n"
+        "      reason: our own class\n      expires: 2099-01-01\n"
+    )
+    plain, allowed = scan(own), scan(own, config=config)
+    assert (plain.verdict, plain.decision) == ("suspicious", "suspicious")
+    assert (allowed.verdict, allowed.decision) == ("suspicious", "clean")
+    assert [report.path for report in scan(own, b"\x80\x04N.").files] == ["<bytes 0>", "<bytes 1>"]
+    assert "raw verdict suspicious" in allowed._repr_html_()
+    assert "decision of" in str(allowed)

@@ -45,6 +45,7 @@ PATTERN_MEANINGS = {
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
     r"^\d{4}-\d{2}-\d{2}$": "a day, as in 2027-01-31",
     r"^[a-z][a-z0-9-]{0,49}(\.[a-z][a-z0-9-]{0,49}){1,2}$": "the id of an analyser, as in mine.format",
+    r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+(\.\*)?$": "a full name, as in mypackage.models.Net",
     r"^\d{1,9}[smhd]$": "a number of at most nine digits with the unit s, m, h or d, as in 7d",
 }
 """What the patterns of the schema ask for. A test holds this against the schema."""

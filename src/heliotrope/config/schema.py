@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from heliotrope.core.predicates.behaviour import Norm
+from heliotrope.core.predicates.scan import ScanAllowance
 from heliotrope.core.records import MAX_SAFE_INTEGER, Record
 
 __all__ = [
@@ -255,6 +256,16 @@ class ScanConfig(Record):
     analysers: tuple[AnalyserId, ...] = ()
     """Analysers of installed plug-ins that take part, as in scorecard.formulas; all others are off."""
     archives: ArchivesConfig = ArchivesConfig()
+    allow: tuple[ScanAllowance, ...] = ()
+    """Names of one's own code that model files may use. They change the decision, never the raw verdict."""
+
+    @model_validator(mode="after")
+    def _globals_differ(self) -> Self:
+        names = [item.global_ for item in self.allow]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise ValueError(f"two entries allow {doubles[0]!r}")
+        return self
 
     @property
     def enabled(self) -> tuple[str, ...]:

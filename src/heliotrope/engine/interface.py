@@ -9,6 +9,7 @@ from heliotrope.config.schema import HeliotropeConfig, Suite
 from heliotrope.core.evidence import Blob
 from heliotrope.core.findings import Rule
 from heliotrope.core.outcomes import Outcome
+from heliotrope.core.predicates.scan import ScanAllowance
 from heliotrope.core.records import Record, Sha256
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject
@@ -46,6 +47,8 @@ class Project:
     suite: Suite
     analysers: tuple[str, ...] = ()
     """Ids of third-party analysers of files that the configuration or the policy names; all others are off."""
+    allow: tuple[ScanAllowance, ...] = ()
+    """Names of the person's own code that model files may use, as the configuration or the policy says."""
 
 
 @dataclass(frozen=True, slots=True)

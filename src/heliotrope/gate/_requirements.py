@@ -137,7 +137,7 @@ def why_absent(check: str) -> str:
 
 def _scanned(facts: Facts) -> list[tuple[Sha256, tuple[FileReport, ...]]]:
     return [
-        (entry.id, ScanPredicate.model_validate(entry.predicate).files)
+        (entry.id, ScanPredicate.model_validate(entry.predicate).decided_files)
         for entry in facts.evidence
         if entry.predicate_type == SCAN_PREDICATE
     ]

@@ -4,7 +4,7 @@ A policy is a list of rules. A rule has one requirement of a kind that this modu
 so a misspelt rule is an error with a line number and never a rule that quietly allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,7 @@ from heliotrope.config.schema import AnalyserId, HeliotropeConfig, Name
 from heliotrope.core.decisions import PolicyReference
 from heliotrope.core.errors import ConfigError
 from heliotrope.core.findings import Severity
-from heliotrope.core.predicates.scan import ScanVerdict
+from heliotrope.core.predicates.scan import ScanAllowance, ScanVerdict
 from heliotrope.core.records import Record, content_id
 from heliotrope.core.text import printable
 
@@ -149,6 +149,8 @@ class Policy(Record):
     description: str = ""
     analysers: tuple[AnalyserId, ...] = ()
     """Third-party analysers that take part in scans. A policy from outside the project has the only say in this."""
+    allow: tuple[ScanAllowance, ...] = ()
+    """Names that model files may use, as in scan.allow. A policy from outside the project has the only say in this."""
     rules: Annotated[tuple[PolicyRule, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -171,6 +173,10 @@ class EffectivePolicy(Record):
     """Third-party analysers that are on, each as id and version."""
     analysers_off: tuple[str, ...] = ()
     """Those that the project names and a policy from outside does not."""
+    allow: tuple[ScanAllowance, ...] = ()
+    """Names of the person's own code that model files may use."""
+    allow_off: tuple[str, ...] = ()
+    """Those that the project allows and a policy from outside does not."""
 
     def reference(self, source: str) -> PolicyReference:
         return PolicyReference(
@@ -218,12 +224,15 @@ def effective_policy(
     policy, source = own, "built-in" if pack == "default" else pack
     analysers = {*own.analysers, *(config.scan.enabled if config else ())}
     on = analysers
+    allowed = _allowances((*own.allow, *(config.scan.allow if config else ())))
+    allow = allowed
     if policy_file is not None:
         outer = load_policy(policy_file)
         known = {rule.id for rule in outer.rules}
         added = tuple(rule for rule in own.rules if rule.id not in known) if pack != "default" else ()
         policy, source = outer.model_copy(update={"rules": outer.rules + added}), str(policy_file)
         on = {*outer.analysers}
+        allow = _allowances(outer.allow)
     _require_known_floors(floors, policy)
     effective = EffectivePolicy(
         policy=policy,
@@ -231,8 +240,15 @@ def effective_policy(
         fail_on=fail_on,
         analysers=tuple(sorted(on)),
         analysers_off=tuple(sorted(analysers - on)),
+        allow=allow,
+        allow_off=tuple(item.global_ for item in allowed if item not in allow),
     )
     return effective, source
+
+
+def _allowances(items: Iterable[ScanAllowance]) -> tuple[ScanAllowance, ...]:
+    """Each once, by name."""
+    return tuple(sorted(set(items), key=lambda item: (item.global_, item.expires, item.reason)))
 
 
 def _require_known_floors(floors: dict[str, float], policy: Policy) -> None:
@@ -255,6 +271,11 @@ def _differences(effective: EffectivePolicy) -> list[str]:
     lines += [f"rule {name} is changed" for name, rule in held.items() if name in shipped and rule != shipped[name]]
     lines += [f"analyser {name} takes part" for name in effective.analysers]
     lines += [f"analyser {name} of the project stays off" for name in effective.analysers_off]
+    lines += [
+        f"files may use {item.global_} ({', '.join(item.uses)}) up to {item.expires}: {item.reason}"
+        for item in effective.allow
+    ]
+    lines += [f"the project's allowance of {name} does not count" for name in effective.allow_off]
     lines += [f"floor {metric} is {value:g}" for metric, value in sorted(effective.floors.items())]
     if effective.fail_on not in (None, "high"):
         lines.append(f"findings count from severity {effective.fail_on}, not from high")

@@ -30,6 +30,7 @@ from heliotrope.lifecycle.reports import write_reports
 from heliotrope.lifecycle.state import Store, open_store
 from heliotrope.lifecycle.target import Target, resolve_target
 from heliotrope.scan import enable
+from heliotrope.scan.deciding import require_allowable
 
 __all__ = ["AssessOptions", "Assessed", "Observer", "assess"]
 
@@ -136,9 +137,10 @@ def assess(
 
 
 def _with_analysers(target: Target, effective: EffectivePolicy) -> tuple[Target, EffectivePolicy]:
-    """Third-party analysers that are on, in the plan by id and in the policy by id and version."""
+    """Third-party analysers that are on, in the plan by id and in the policy by id and version; and what files may use."""
     names = enable(effective.analysers).names
-    project = replace(target.project, analysers=tuple(name for name, _ in names))
+    require_allowable(effective.allow)
+    project = replace(target.project, analysers=tuple(name for name, _ in names), allow=effective.allow)
     told = tuple(f"{name} {version}" for name, version in names)
     return replace(target, project=project), effective.model_copy(update={"analysers": told})
 

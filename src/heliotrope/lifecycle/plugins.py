@@ -53,7 +53,7 @@ class PluginList(Record):
 
 def list_plugins(config: Path | None = None) -> PluginList:
     """What there is; analysers that `config` names count as on. ConfigError for a file that cannot be read."""
-    named = frozenset(load_config(config).config.scan.analysers) if config is not None else frozenset[str]()
+    named = frozenset(load_config(config).config.scan.enabled) if config is not None else frozenset[str]()
     return PluginList(
         checks=tuple(_check(item) for item in checks()),
         analysers=tuple(_analyser(item, named) for item in analysers()),

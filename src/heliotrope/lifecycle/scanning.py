@@ -15,7 +15,11 @@ def record_scan(document: ScanDocument, *, state: Path, ledger: str | None, cloc
     """Append the scan as evidence about every file that was read; the new head."""
     digests = {report.path: report.sha256 for report in document.files if report.sha256 is not None}
     predicate = ScanPredicate(
-        tool=document.tool, verdict=document.verdict, files=document.files, summary=document.summary
+        tool=document.tool,
+        verdict=document.verdict,
+        files=document.files,
+        summary=document.summary,
+        decision=document.decision,
     )
     evidence = statement(digests, SCAN_PREDICATE, predicate)
     keys = (("predicate", SCAN_PREDICATE), *(("digest", digest) for digest in sorted(set(digests.values()))[:1000]))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from heliotrope.report._junit import junit_schema, render_junit
     from heliotrope.report._markdown import render_markdown
     from heliotrope.report._sarif import render_sarif
+    from heliotrope.report._scan_junit import render_scan_junit
     from heliotrope.report._scan_terminal import render_scan_terminal
     from heliotrope.report._terminal import render_terminal
     from heliotrope.report._view import security_severity
@@ -33,6 +34,7 @@ __all__ = [
     "render_junit",
     "render_markdown",
     "render_sarif",
+    "render_scan_junit",
     "render_scan_terminal",
     "render_terminal",
     "security_severity",
@@ -55,6 +57,7 @@ _HOMES = {
     "render_junit": "_junit",
     "render_markdown": "_markdown",
     "render_sarif": "_sarif",
+    "render_scan_junit": "_scan_junit",
     "render_scan_terminal": "_scan_terminal",
     "render_terminal": "_terminal",
     "security_severity": "_view",

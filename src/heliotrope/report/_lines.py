@@ -72,6 +72,10 @@ class Lines:
         for position, line in enumerate(wrap(printable(text), self.width - hang)):
             self._lines.append(self._styled((lead if position == 0 else " " * hang) + line, style))
 
+    def verbatim(self, text: str) -> None:
+        """A line that keeps its spaces, cut at the width."""
+        self._lines.append(printable(text)[: self.width].rstrip())
+
     def heading(self, text: str) -> None:
         """A blank line and a heading."""
         self.blank()

@@ -6,7 +6,7 @@ from typing import Any
 from heliotrope.core.assessments import Assessment, RunEntry
 from heliotrope.core.decisions import RuleResult
 from heliotrope.core.findings import Finding, Location, Rule
-from heliotrope.core.predicates.scan import FileReport, ScanDocument, ScanFinding
+from heliotrope.core.predicates.scan import FileReport, ScanDecision, ScanDocument, ScanFinding
 from heliotrope.core.records import content_id
 from heliotrope.report._json import dump
 from heliotrope.report._sarif_parts import RuleIndex, artifact_location, location, message, taxonomies
@@ -181,13 +181,34 @@ def _artifact(path: str, sha256: str | None, size: int | None) -> dict[str, Any]
 def _scan_run(document: ScanDocument, catalogue: dict[str, Rule], docs_base: str | None) -> dict[str, Any]:
     found = [(report, finding) for report in document.files for finding in report.findings]
     index = RuleIndex(catalogue, _taxonomy_ids((finding for _, finding in found), catalogue), docs_base)
-    results = [_finding_result(index, finding, _places(report, finding)) for report, finding in found]
+    lifted = {} if document.decision is None else _lifted(document.decision)
+    results = []
+    for report, finding in found:
+        result = _finding_result(index, finding, _places(report, finding))
+        if finding.fingerprint in lifted:
+            result["suppressions"] = [
+                {"kind": "external", "status": "accepted", "justification": lifted[finding.fingerprint]}
+            ]
+        results.append(result)
     notes = [note for report in document.files for note in _unseen(report)]
     invocation = {"executionSuccessful": not notes, "toolExecutionNotifications": notes}
     run = _run(document.tool.version, index, results, invocation)
     run["artifacts"] = [_artifact(report.path, report.sha256, report.size) for report in document.files]
     run["properties"] = {"verdict": document.verdict, "policyDigest": document.tool.policy_digest}
+    if document.decision is not None:
+        run["properties"] |= {
+            "decision": document.decision.verdict,
+            "decidedOn": document.decision.decided_on.isoformat(),
+        }
     return run
+
+
+def _lifted(decision: ScanDecision) -> dict[str, str]:
+    """Fingerprints of what a person's allowances lift, and why."""
+    reasons = "; ".join(f"{item.global_} up to {item.expires}: {item.reason}" for item in decision.applied)
+    return {
+        fingerprint: plain(f"scan.allow: {reasons}", 1000) for item in decision.files for fingerprint in item.lifted
+    }
 
 
 def _places(report: FileReport, finding: ScanFinding) -> tuple[Location, ...]:

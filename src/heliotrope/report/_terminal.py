@@ -5,6 +5,7 @@ from heliotrope.core.decisions import RuleResult
 from heliotrope.core.findings import Finding
 from heliotrope.core.measurements import Measurement
 from heliotrope.report._lines import Lines
+from heliotrope.report._severities import SEVERITY_STYLES
 from heliotrope.report._text import (
     amount,
     condition_text,
@@ -27,11 +28,10 @@ from heliotrope.report._view import (
     View,
 )
 
-__all__ = ["SEVERITY_STYLES", "render_terminal"]
+__all__ = ["render_terminal"]
 
 _VERDICT_STYLES = {"allow": "bold green", "deny": "bold red", "needs-review": "bold yellow"}
 _RULE_STYLES = {"pass": "green", "fail": "red", "unknown": "yellow", "not_applicable": "dim"}
-SEVERITY_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "", "info": "dim"}
 _MAX_FINDINGS = 10
 _MAX_RULES = 40
 _MAX_RUNS = 40

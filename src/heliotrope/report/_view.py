@@ -32,6 +32,7 @@ from heliotrope.core.predicates.quality import (
 )
 from heliotrope.core.predicates.scan import SCAN_PREDICATE, ScanPredicate
 from heliotrope.core.records import Record
+from heliotrope.report._severities import SEVERITY_SYMBOLS
 
 __all__ = [
     "EVIDENCE_NAMES",
@@ -74,7 +75,6 @@ OUTCOME_SYMBOLS: dict[OutcomeState, str] = {
     "not_applicable": "·",
     "error": "!",
 }
-SEVERITY_SYMBOLS: dict[Severity, str] = {"critical": "◆", "high": "▲", "medium": "■", "low": "●", "info": "○"}
 LEVELS: dict[Severity, str] = {
     "critical": "error",
     "high": "error",

@@ -62,6 +62,7 @@ def attack_html(evidence: EvasionPredicate | None, reason: str) -> str:
 
 def scan_html(document: ScanDocument) -> str:
     """The verdict, and the findings of the files that are not clean."""
+    verdict = document.decided
     worst = [report for report in document.files if report.verdict != "clean"]
     points = [
         f"{plain(report.path, 200)} is {report.verdict}"
@@ -70,10 +71,11 @@ def scan_html(document: ScanDocument) -> str:
         for report in worst
     ]
     return template("notebook.html.j2").render(
-        tone=_SCAN_TONES[document.verdict],
-        symbol="✓" if document.verdict == "clean" else "✗",
-        word=document.verdict if document.files else "nothing judged",
-        lead=f"{amount(document.summary.files_judged, 'file')} judged, nothing was executed",
+        tone=_SCAN_TONES[verdict] if document.files else "warn",
+        symbol="✓" if verdict == "clean" and document.files else "✗",
+        word=verdict if document.files else "nothing judged",
+        lead=f"{amount(document.summary.files_judged, 'file')} judged, nothing was executed"
+        + (f"; raw verdict {document.verdict}" if document.decision is not None else ""),
         numbers=[],
         points=_cut(points),
         page=None,

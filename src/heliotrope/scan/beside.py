@@ -31,21 +31,31 @@ class Folder:
         self._root = root
         self._seen: dict[str, Beside] = {}
         self._names: frozenset[str] | None = None
-        self.memo: dict[str, Any] = {}
+        self._memo: dict[str, Any] = {}
+        self.asked = False
+        """Whether what lies there may have had a part in a result; whoever shares the folder between files resets it."""
+
+    @property
+    def memo(self) -> dict[str, Any]:
         """What was learned of the folder as a whole, by who learned it."""
+        self.asked = True
+        return self._memo
 
     @property
     def name(self) -> str:
+        self.asked = True
         return self._root.name
 
     @property
     def parent(self) -> "Folder":
         """The folder around it."""
+        self.asked = True
         return Folder(self._root.parent)
 
     @property
     def names(self) -> frozenset[str]:
         """Of everything in it; nothing when it cannot be listed."""
+        self.asked = True
         if self._names is None:
             try:
                 self._names = frozenset(os.listdir(self._root))  # noqa: PTH208 - names are all that is wanted
@@ -65,6 +75,7 @@ class Folder:
 
     def look(self, relative: str) -> Beside:
         """What is there under a relative name without `..`; the answer is kept, since thousands of tensors share a file."""
+        self.asked = True
         if relative not in self._seen:
             if len(self._seen) >= _KEPT:
                 self._seen.clear()

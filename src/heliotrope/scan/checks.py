@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from heliotrope.core.clearances import Clearance
@@ -9,7 +10,13 @@ from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import Statement, statement
 from heliotrope.core.findings import Finding, fingerprint
 from heliotrope.core.outcomes import Failed, Inconclusive, NotApplicable, Outcome, Passed
-from heliotrope.core.predicates.scan import SCAN_PREDICATE, FileReport, ScanDocument, ScanFinding
+from heliotrope.core.predicates.scan import (
+    SCAN_PREDICATE,
+    FileReport,
+    ScanAllowance,
+    ScanDocument,
+    ScanFinding,
+)
 from heliotrope.core.records import Record
 from heliotrope.core.runs import CheckResult
 from heliotrope.core.subjects import Subject, subject_urn
@@ -34,6 +41,10 @@ class ScanParameters(Record):
     """Evidence made under another policy is not reused."""
     analysers: tuple[str, ...] = ()
     """Ids of third-party analysers that are on."""
+    allow: tuple[ScanAllowance, ...] = ()
+    """What files may use."""
+    expired: tuple[str, ...] = ()
+    """What they might use up to a day that has passed: evidence from before that day is not reused."""
 
 
 @clearer
@@ -55,7 +66,11 @@ def _plan(project: Project) -> Iterator[Planned]:
     yield Planned(
         subject=Subject(urn=subject_urn(project.name, "project", project.name), kind="project", name=project.name),
         parameters=ScanParameters(
-            paths=paths, policy_digest=policy_digest(names), analysers=tuple(name for name, _ in names)
+            paths=paths,
+            policy_digest=policy_digest(names),
+            analysers=tuple(name for name, _ in names),
+            allow=project.allow,
+            expired=tuple(item.global_ for item in project.allow if not item.holds_on(_today())),
         ),
         inputs=inputs,
         estimate_seconds=1.0 + size * _SECONDS_PER_BYTE,
@@ -77,6 +92,7 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
     from heliotrope.engine.files import WalkProblem
     from heliotrope.engine.listing import listed_tree
     from heliotrope.scan._service import Target, listed_folder, predicate_of, scan_targets
+    from heliotrope.scan.deciding import decide
     from heliotrope.scan.registry import enable
 
     root = Path(task.root)
@@ -92,7 +108,8 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
     scanned = scan_targets(found, progress=context.progress, analysers=analysers)
     if scanned.tool.policy_digest != parameters.policy_digest:
         raise InputError("the policy or an analyser changed since this was planned", hint="run again")
-    document = _in_project(scanned, task.subject.urn)
+    document = decide(_in_project(scanned, task.subject.urn), parameters.allow, _today())
+    allowed = {} if document.decision is None else _reasons(document)
     subjects = {report.path: report.sha256 for report in document.files if report.sha256 is not None}
     evidence: tuple[Statement, ...] = ()
     if subjects:
@@ -101,29 +118,49 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
         outcome=_outcome(document),
         evidence=evidence,
         findings=tuple(
-            _finding(task.subject.urn, report, finding) for report in document.files for finding in report.findings
+            _finding(task.subject.urn, report, finding, allowed.get(finding.fingerprint))
+            for report in document.files
+            for finding in report.findings
         ),
     )
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _reasons(document: ScanDocument) -> dict[str, str]:
+    """Fingerprint of each finding that was lifted, to why."""
+    assert document.decision is not None
+    lifted = {fingerprint for item in document.decision.files for fingerprint in item.lifted}
+    return dict.fromkeys(lifted, f"allowed by scan.allow, decided on {document.decision.decided_on}")
+
+
 def _outcome(document: ScanDocument) -> Outcome:
+    from heliotrope.scan._service import predicate_of
+
     if not document.files:
         seen = document.summary.files_seen
         fact = f"{seen} files seen, none of them a model file by content or by name"
         return NotApplicable(reason="there is no model file", facts=(fact,))
-    worst = next(report for report in document.files if report.verdict == document.verdict)
+    verdict, lifted = document.decided, set[str]()
+    reports = predicate_of(document).decided_files
+    if document.decision is not None:
+        lifted = {fingerprint for item in document.decision.files for fingerprint in item.lifted}
+    worst = next(report for report in reports if report.verdict == verdict)
     name = printable(worst.path)
-    count = document.summary.verdicts[document.verdict]
+    count = sum(1 for report in reports if report.verdict == verdict)
     others = f" (and {count - 1} more)" if count > 1 else ""
-    if document.verdict in ("malicious", "suspicious"):
-        why = worst.findings[0].message if worst.findings else worst.format
-        return Failed(reason=f"{name} is {document.verdict}: {why}{others}")
-    if document.verdict == "incomplete":
+    if verdict in ("malicious", "suspicious"):
+        why = next((item.message for item in worst.findings if item.fingerprint not in lifted), worst.format)
+        return Failed(reason=f"{name} is {verdict}: {why}{others}")
+    if verdict == "incomplete":
         return Inconclusive(reason=f"{name} was not fully inspected: {worst.incomplete[0].reason}{others}")
-    if document.verdict == "unsupported":
+    if verdict == "unsupported":
         return Inconclusive(reason=f"{name} is of a format that cannot be inspected ({worst.format}){others}")
     files = document.summary.files_judged
-    return Passed(reason=f"{files} model {'file is' if files == 1 else 'files are'} clean")
+    allowed = f", {len(lifted)} of their findings allowed by scan.allow" if lifted else ""
+    return Passed(reason=f"{files} model {'file is' if files == 1 else 'files are'} clean{allowed}")
 
 
 def _in_project(document: ScanDocument, subject: str) -> ScanDocument:
@@ -143,12 +180,13 @@ def _with_lineage(subject: str, report: FileReport, finding: ScanFinding) -> Sca
     return finding.model_copy(update={"fingerprint": fingerprint(finding.rule, subject, place)})
 
 
-def _finding(subject: str, report: FileReport, finding: ScanFinding) -> Finding:
+def _finding(subject: str, report: FileReport, finding: ScanFinding, allowed: str | None) -> Finding:
+    """The finding; one that a person's allowance lifts stays visible as information."""
     return Finding(
         rule=finding.rule,
-        severity=finding.severity,
+        severity=finding.severity if allowed is None else "info",
         confidence=finding.confidence,
-        message=f"{printable(report.path)} {finding.message}",
+        message=f"{printable(report.path)} {finding.message}" + ("" if allowed is None else f" ({allowed})"),
         subject=subject,
         fingerprint=finding.fingerprint,
         count=finding.count,

@@ -27,6 +27,7 @@ class _Gathered:
     confidence: Confidence
     count: int = 0
     locations: list[Location] = field(default_factory=list)
+    uses: set[str] = field(default_factory=set)
 
 
 class Collector:
@@ -40,6 +41,8 @@ class Collector:
         self._gathered: dict[tuple[str, str], _Gathered] = {}
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
         self._imports: set[str] = set()
+        self.places: dict[str, str] = {}
+        """Fingerprint to what it is made of beside rule and path, of the findings that were asked for."""
 
     def add(
         self,
@@ -52,6 +55,7 @@ class Collector:
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        uses: frozenset[str] = frozenset(),
     ) -> None:
         identity = (rule, global_name or key)
         item = self._gathered.get(identity)
@@ -62,6 +66,7 @@ class Collector:
             item = _Gathered(rule, message, global_name, key, confidence)
             self._gathered[identity] = item
         item.count += count
+        item.uses |= uses
         if len(item.locations) < self._limits.max_locations:
             item.locations.append(Location(member=None if member is None else _shown(member), offset=offset))
 
@@ -121,14 +126,18 @@ class Collector:
     def _finding(self, item: _Gathered) -> ScanFinding:
         rule = self._rule(item.rule)
         member = item.locations[0].member if item.locations else None
-        place = "\n".join((self._path, member or "", item.global_name or item.key))
+        place = printable("\n".join((member or "", item.global_name or item.key)))
+        identity = fingerprint(rule.id, self._path, f"{printable(self._path + chr(10))}{place}")
+        self.places[identity] = place
         return ScanFinding(
             rule=rule.id,
             severity=rule.severity,
             confidence=item.confidence,
-            fingerprint=fingerprint(rule.id, self._path, printable(place)),
+            fingerprint=identity,
             message=_shown(item.message),
             global_=None if item.global_name is None else _shown(item.global_name),
+            uses=tuple(sorted(item.uses)),
+            why=rule.help,
             count=item.count,
             locations=tuple(item.locations),
             taxonomy=rule.taxonomy,

@@ -61,8 +61,12 @@ class Notes(Protocol):
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        uses: frozenset[str] = frozenset(),
     ) -> None:
-        """Note a finding. The same rule with the same global or key is counted, not repeated."""
+        """Note a finding. The same rule with the same global or key is counted, not repeated.
+
+        `uses` is what the file does with the global (call, new, build, items, append, add); empty where it is only imported.
+        """
 
     def incomplete(
         self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None

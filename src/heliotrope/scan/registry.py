@@ -14,12 +14,6 @@ from heliotrope.core.errors import ConfigError
 from heliotrope.core.findings import SEVERITIES, Rule
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.core.text import counted, printable
-from heliotrope.engine.registry import (
-    extensions_so_far,
-    register_extension,
-    registered_extensions,
-    unavailable,
-)
 from heliotrope.scan.interface import Analyser
 from heliotrope.scan.rules import RULES
 
@@ -107,6 +101,7 @@ def analyser(
 
     Raises ValueError for a descriptor that cannot be used; the plug-in is then shown as unavailable, with the reason.
     """
+    from heliotrope.engine.registry import register_extension
 
     def register(factory: A) -> A:
         module = factory.__module__
@@ -122,6 +117,8 @@ def analyser(
 
 def analysers() -> tuple[AnalyserDescriptor, ...]:
     """Every registered one, on or off, by id."""
+    from heliotrope.engine.registry import registered_extensions
+
     return tuple(registered_extensions(_KIND).values())
 
 
@@ -130,6 +127,8 @@ def enable(ids: Iterable[str]) -> Enabled:
     wanted = sorted(set(ids))
     if not wanted:
         return NONE
+    from heliotrope.engine.registry import registered_extensions
+
     known = registered_extensions(_KIND)
     for name in wanted:
         if name not in known:
@@ -145,6 +144,8 @@ def enable(ids: Iterable[str]) -> Enabled:
 
 
 def _what_there_is(known: dict[str, AnalyserDescriptor]) -> str:
+    from heliotrope.engine.registry import unavailable
+
     installed = f"installed: {', '.join(known)}" if known else "none is installed"
     broken = unavailable()
     more = f"; {counted(len(broken), 'plug-in')} cannot be loaded" if broken else ""
@@ -175,6 +176,8 @@ def _require_usable(descriptor: AnalyserDescriptor) -> None:
 
 
 def _others(analyser_id: str) -> list[AnalyserDescriptor]:
+    from heliotrope.engine.registry import extensions_so_far
+
     return [item for item in extensions_so_far(_KIND).values() if item.id != analyser_id]
 
 

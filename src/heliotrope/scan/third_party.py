@@ -135,7 +135,9 @@ class _Notes:
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        uses: frozenset[str] = frozenset(),
     ) -> None:
+        del uses  # a person's allowances are about our own rules
         place = member if isinstance(member, str) else None
         if rule not in self._rules:
             self._owner._nonsense(f"notes the rule {str(rule)[:60]!r}, which it does not declare", place)  # noqa: SLF001

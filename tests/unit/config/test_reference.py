@@ -34,4 +34,4 @@ def test_every_key_has_a_meaning_and_a_row(model):
     page = render_reference()
     for name, field in model.model_fields.items():
         assert field_docs(model).get(name) or any(inner.__doc__ for inner in models_in(field.annotation)), name
-        assert f"{name}` |" in page
+        assert f"{field.alias or name}` |" in page

@@ -60,6 +60,7 @@ class _Pending:
     confidence: Confidence
     count: int = 0
     offsets: list[int] = field(default_factory=list)
+    uses: set[str] = field(default_factory=set)
 
 
 class Judge:
@@ -162,11 +163,11 @@ class Judge:
             self._note("pickle-dangerous-call", f"calls {target.full_name}, which {entry.reason}", offset, target)
         elif entry.kind in ("unknown", "framework"):
             message = f"calls {target.full_name}, which is not on the list of what models need"
-            self._note("pickle-unknown-call", message, offset, target, confidence="medium")
+            self._note("pickle-unknown-call", message, offset, target, confidence="medium", how=use)
         elif entry.kind == "allowed":
             problem = misuse(self, machine, entry, items, use)
             if problem:
-                self._note("pickle-unknown-state", f"calls {target.full_name} {problem}", offset, target)
+                self._note("pickle-unknown-state", f"calls {target.full_name} {problem}", offset, target, how=use)
             if entry.code:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
@@ -321,7 +322,10 @@ class Judge:
             changed = self._uses[target >> op.KIND_BITS]
             self._check_items(items, offset, changed)
             if changed.entry.kind == "allowed" and use not in changed.entry.uses:
-                self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed)
+                self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed, how=use)
+            called = self._pending.get(("pickle-unknown-call", changed.full_name))
+            if called is not None:
+                called.uses.add(use)
 
     @property
     def refers_to_danger(self) -> bool:
@@ -351,6 +355,7 @@ class Judge:
         *,
         key: str = "",
         confidence: Confidence = "high",
+        how: str = "",
     ) -> None:
         name = use.full_name if use is not None else None
         pending = self._pending.get((rule, name or key))
@@ -359,6 +364,10 @@ class Judge:
                 return
             pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
         pending.count += 1
+        if how:
+            pending.uses.add(how)
+        if use is not None and "." in use.name:
+            pending.uses.add("dotted")  # reached through another object, so nobody can vouch for the name alone
         if len(pending.offsets) < self._limits.max_locations:
             pending.offsets.append(offset)
 
@@ -400,6 +409,7 @@ class Judge:
                     offset=context.base + offset,
                     confidence=item.confidence,
                     count=1 + (rest if place == 0 else 0),
+                    uses=frozenset(item.uses),
                 )
         for judge, besides in self._inner:
             judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
