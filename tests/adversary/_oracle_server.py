@@ -85,8 +85,8 @@ class Watch:
 
     def _harm(self, event: str, arguments: tuple[Any, ...]) -> None:
         shown = str(arguments)[:120]
-        if event in ("os.mkdir", "os.putenv", "ctypes.dlopen", "code.__new__", "os.fork"):
-            if CANARY in shown.lower() or event == "os.fork":
+        if event in ("os.mkdir", "os.putenv", "os.unsetenv", "ctypes.dlopen", "code.__new__", "os.fork"):
+            if CANARY in shown.lower() or event == "os.fork":  # frameworks do the others, too
                 self.note(f"! {event} {shown}")
             return
         if event == "os.symlink":
