@@ -41,7 +41,9 @@ _HARM = frozenset(
         "syslog.syslog", "code.__new__",
     }
 )  # fmt: skip
-_OWN = frozenset({"os.remove", "os.rmdir", "os.rename", "os.chmod", "shutil.rmtree", "os.symlink", "os.link", "os.truncate"})
+_OWN = frozenset(
+    {"os.remove", "os.rmdir", "os.rename", "os.chmod", "shutil.rmtree", "os.symlink", "os.link", "os.truncate"}
+)
 """What a payload may do in the oracle's folder."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -175,7 +177,7 @@ def _one(request: dict[str, Any], folder: str, ways: Any) -> dict[str, Any]:
         try:
             os.close(read_end)
             _child(request, folder, write_end, ways)
-        except BaseException:  # noqa: BLE001 - whatever happens, the child ends here
+        except BaseException:
             pass
         finally:
             os._exit(0)

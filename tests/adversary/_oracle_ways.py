@@ -50,7 +50,7 @@ def _limited(note: Note, step: str) -> Iterator[None]:
         yield
     except _TookTooLongError:
         note(f"# {step}: too long")
-    except BaseException as error:  # noqa: BLE001 - a payload may raise what it likes
+    except BaseException as error:
         with contextlib.suppress(BaseException):
             note(f"# {step}: {type(error).__name__}")
     finally:
@@ -135,6 +135,12 @@ def _torch_weights(path: str) -> Iterator[Any]:
     yield torch.load(path, weights_only=True, map_location="cpu")
 
 
+def _package(path: str) -> Iterator[Any]:
+    from torch.package import PackageImporter
+
+    yield PackageImporter(path).load_pickle("model", "model.pkl")
+
+
 def _jit(path: str) -> Iterator[Any]:
     import torch
 
@@ -214,7 +220,7 @@ def _any(path: str) -> Iterator[Any]:
     for way in ("pickle", "numpy", "joblib", "zip", "tar"):
         try:
             yield from LOADERS[way](path)
-        except Exception:  # noqa: BLE001, S112 - the next way may take it
+        except Exception:
             continue
 
 
@@ -234,7 +240,7 @@ def _each(path: str) -> Iterator[Any]:
             yield pickle.loads(one)
         except _TookTooLongError:
             raise
-        except BaseException:  # noqa: BLE001 - a callable may even exit
+        except BaseException:
             yield None
 
 
@@ -247,6 +253,7 @@ LOADERS: dict[str, Callable[[str], Iterator[Any]]] = {
     "torch": _torch,
     "torch-weights": _torch_weights,
     "jit": _jit,
+    "package": _package,
     "joblib": _joblib,
     "joblib-mmap": _joblib_mmap,
     "numpy": _numpy,

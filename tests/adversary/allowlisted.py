@@ -4,6 +4,8 @@ A *primitive* is a callable that does harm when somebody calls it; a *trigger* m
 uses what was loaded, call it. Every function here returns an expression (see `program`).
 """
 
+import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,6 @@ from tests.adversary.program import (
     build,
     dictionary,
     get,
-    glob,
     kwargs_new,
     lit,
     named,
@@ -230,23 +231,23 @@ def hooks(function: Expression) -> Expression:
 def pickled_tensor() -> Expression:
     """A tensor as numpy bytes: no storage needed."""
     return reduce(
-        "torch._utils:_rebuild_device_tensor_from_numpy", array([1.0, 2.0, 3.0, 4.0]), named("torch:float32"), "cpu", False
+        "torch._utils:_rebuild_device_tensor_from_numpy",
+        array([1.0, 2.0, 3.0, 4.0]),
+        named("torch:float32"),
+        "cpu",
+        False,
     )
 
 
 def module(**changes: Expression) -> Expression:
     """An nn.Identity whose state holds more than one."""
     empty = reduce("collections:OrderedDict")
-    state = {
-        name: empty
-        for name in (
-            "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks",
-            "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
-            "_load_state_dict_post_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
-            "_forward_hooks_always_called",
-        )
-    }  # fmt: skip
-    state |= {"training": b"\x89", "_non_persistent_buffers_set": reduce("builtins:set"), "_is_full_backward_hook": b"N"}
+    state = dict.fromkeys(("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called"), empty)  # fmt: skip
+    state |= {
+        "training": b"\x89",
+        "_non_persistent_buffers_set": reduce("builtins:set"),
+        "_is_full_backward_hook": b"N",
+    }
     return state_of("torch.nn.modules.linear:Identity", dictionary({**state, **changes}))
 
 
@@ -280,7 +281,17 @@ def programs() -> dict[str, Expression]:
 
 
 _PLAIN = {"path-write": "generator-ctor", "codegen-many": "forward-hook"}
-_TWO_ARGUMENTS = frozenset({"uuid-replace", "estimator-pop", "optimizer-defaults", "optimizer-groups", "booster-state", "metric", "forward-pre-hook"})
+_TWO_ARGUMENTS = frozenset(
+    {
+        "uuid-replace",
+        "estimator-pop",
+        "optimizer-defaults",
+        "optimizer-groups",
+        "booster-state",
+        "metric",
+        "forward-pre-hook",
+    }
+)
 _GRADIENTS = frozenset({"parameter-hooks", "tensor-state"})
 _THREE_ARGUMENTS = frozenset({"forward-hook", "backward-hook", "state-dict-hook"})
 
@@ -304,6 +315,7 @@ def _more() -> dict[str, Expression]:
         "itemgetter-called": reduce(reduce("operator:itemgetter", "x"), factory(PRIMITIVES["path-touch"]())),
         "type-three": reduce("builtins:type", "X", (named("builtins:object"),), dictionary({"__call__": attribute("pathlib:PosixPath", "touch")})),
         "abcmeta": new("sklearn.cluster._bicluster:ABCMeta", "X", (named("builtins:dict"),), dictionary({"keys": PRIMITIVES["path-mkdir"]()})),
+        "flood": flood(),
         "codec-rot13": reduce("_codecs:encode", "pbcl", "rot13"),
     }  # fmt: skip
 
@@ -330,4 +342,31 @@ def rv() -> Expression:
     )  # fmt: skip
 
 
+def flood() -> bytes:
+    """Harmless objects of more classes than findings are kept, and then a payload."""
+    for name in _FLOODING:
+        importlib.import_module(name)
+    found: dict[str, None] = {}
+    for name in sorted(sys.modules):
+        if name.startswith(("torch.nn.", "torch.optim", "torch.ao.", "sklearn.", "pandas.core.")):
+            for attribute_name, value in sorted(vars(sys.modules[name]).items()):
+                if isinstance(value, type) and attribute_name[:1].isupper() and _can_be_made(value):
+                    found[f"{name}:{attribute_name}"] = None
+    objects = b"".join(new(name) + b"0" for name in list(found)[:1200])
+    return objects + reduce("posix:system", "touch canary")
 
+
+_FLOODING = (
+    "torch.optim", "sklearn.cluster", "sklearn.decomposition", "sklearn.ensemble", "sklearn.feature_selection",
+    "sklearn.linear_model", "sklearn.manifold", "sklearn.mixture", "sklearn.model_selection", "sklearn.neighbors",
+    "sklearn.neural_network", "sklearn.preprocessing", "sklearn.svm", "sklearn.covariance", "sklearn.gaussian_process",
+    "sklearn.multiclass", "sklearn.impute", "sklearn.compose", "sklearn.pipeline", "sklearn.naive_bayes",
+)  # fmt: skip
+
+
+def _can_be_made(cls: type) -> bool:
+    try:
+        cls.__new__(cls)
+    except Exception:
+        return False
+    return True

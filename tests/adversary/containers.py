@@ -7,12 +7,13 @@ import lzma
 import pickle
 import struct
 import tarfile
+import warnings
 import zipfile
 import zlib
 from typing import Any
 
 from tests.adversary.encodings import SINGS
-from tests.adversary.program import lit, reduce, stream
+from tests.adversary.program import lit, new, reduce, stack_global, stream, text, tuple_
 
 __all__ = ["containers"]
 
@@ -22,14 +23,21 @@ BENIGN = stream(lit({"a": 1}), 2)
 
 def _zip(members: list[tuple[str, bytes]], *, method: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as archive:
+        warnings.simplefilter("ignore")  # two members of one name are what some of this is about
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name), data, method)
     return buffer.getvalue()
 
 
 def _torch(payload: bytes = PAYLOAD, **more: bytes) -> list[tuple[str, bytes]]:
-    members = {"data.pkl": payload, "byteorder": b"little", "version": b"3\n", ".data/serialization_id": b"1" * 40, **more}
+    members = {
+        "data.pkl": payload,
+        "byteorder": b"little",
+        "version": b"3\n",
+        ".data/serialization_id": b"1" * 40,
+        **more,
+    }
     return [(f"archive/{name}", data) for name, data in members.items()]
 
 
@@ -53,7 +61,9 @@ def _npy(payload: bytes = PAYLOAD, *, descr: str = "'|O'", version: bytes = b"\x
 def _legacy(*streams: bytes) -> bytes:
     """torch's format before 1.6: magic number, protocol, machine, object, storages."""
     head = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
-    machine = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}, 2)
+    machine = pickle.dumps(
+        {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}, 2
+    )
     return head + machine + b"".join(streams)
 
 
@@ -164,7 +174,52 @@ def containers() -> dict[str, tuple[bytes, str]]:
         "protocol 0 named csv": (pickle.dumps(_Sings(), 0), "table.csv"),
         "protocol 0 named py": (pickle.dumps(_Sings(), 0), "module.py"),
     }  # fmt: skip
-    return found | _safetensors() | _arrays()
+    return found | _safetensors() | _arrays() | _headers() | _packages()
+
+
+def _headers() -> dict[str, tuple[bytes, str]]:
+    """What numpy reads though it looks wrong, and members under names that make them look like something else."""
+    hidden = stream(stack_global("posix", "system") + tuple_(text("touch canary")) + b"R", None)
+    long = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(11_999) + b"\n"
+    nested = PAYLOAD
+    for _ in range(7):
+        nested = stream(reduce("torch.storage:_load_from_bytes", bytearray(nested)))
+    return {
+        "npy, header of Python 2": (_npy().replace(b"(1,), }", b"(1L,),}"), "a.npy"),
+        "npy, long header": (b"\x93NUMPY\x02\x00" + struct.pack("<I", len(long)) + long + PAYLOAD, "a.npy"),
+        "npy, long header, pickle without one": (
+            b"\x93NUMPY\x02\x00" + struct.pack("<I", len(long)) + long + hidden,
+            "a.npy",
+        ),
+        "npy, type in words": (_npy(descr="'object'"), "a.npy"),
+        "npy, type in words, pickle without header": (_npy(hidden, descr="'object'"), "a.npy"),
+        "npy, type of eight bytes": (_npy(descr="'>O8'"), "a.npy"),
+        "npz, array named like a storage": (_zip([("data.pkl", BENIGN), ("data/0", _npy())]), "a.npz"),
+        "zip named like a storage": (
+            _zip([("a/data.pkl", BENIGN), ("a/version", b"3\n"), ("a/data/0", _zip([("m.pkl", PAYLOAD)]))]),
+            "a.zip",
+        ),
+        "torch zip, pickle without header": (_zip(_torch(hidden)), "m.pt"),
+        "torch zip, an import and nothing else": (_zip(_torch(b"]cplanted\nx\n")), "m.pt"),
+        "magic of GGUF": (b"GGUF\x03\0\0\0\0" + stream(SINGS, None), "m.gguf"),
+        "magic of TFLite": (b"C\x0a\0\0TFL3\0\0\0\0" + stream(SINGS, None), "m.tflite"),
+        "nested seven deep": (nested, "m.pkl"),
+    }
+
+
+def _packages() -> dict[str, tuple[bytes, str]]:
+    """torch.package: the archive brings its own module under a name that everybody knows."""
+    members = [
+        ("p/sklearn/__init__.py", b""),
+        ("p/sklearn/base.py", b"open('canary', 'w')\nclass BaseEstimator: pass\n"),
+        ("p/model/model.pkl", stream(new("sklearn.base:BaseEstimator"), 2)),
+        ("p/.data/extern_modules", b""),
+        ("p/.data/version", b"6\n"),
+        ("p/.data/python_version", b"3.11.0"),
+        ("p/version", b"3\n"),
+        ("p/byteorder", b"little"),
+    ]
+    return {"torch.package with its own sklearn": (_zip(members), "m.pt")}
 
 
 def _safetensors() -> dict[str, tuple[bytes, str]]:

@@ -72,12 +72,12 @@ def fuzz(
 ) -> Outcome:
     """Scan `scans` changed files and load `loads` of those that come from a seed that executes (the second of each pair).
 
-    Those that are not malicious or suspicious are loaded first of all. What went wrong is kept in the folder `keep`.
+    Half of the loads go to files that are malicious or suspicious: they show how many still execute. What went wrong is kept in the folder `keep`.
     """
     outcome = Outcome()
     mutator = Mutator([variant.data for variant, _ in seeds], seed)
-    every = max(scans // max(loads, 1), 1)
     until = time.monotonic() + seconds
+    loaded = {True: 0, False: 0}
     began = time.process_time()
     keep.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGALRM, _hung)
@@ -92,8 +92,9 @@ def fuzz(
                 tell(outcome)
             if report is None or not executes:
                 continue
-            wanted = report.verdict not in CAUGHT or outcome.scans % every == 0
-            if wanted and outcome.loads < loads * 2:
+            caught = report.verdict in CAUGHT
+            if loaded[caught] < loads / 2 * outcome.scans / scans:
+                loaded[caught] += 1
                 _loaded(outcome, oracle, variant, data, report, keep)
     outcome.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     outcome.cpu_seconds = time.process_time() - began
@@ -112,7 +113,7 @@ def _scanned(outcome: Outcome, path: Path, data: bytes, keep: Path) -> FileRepor
     except _HungError:
         outcome.slow.append(_kept(keep, "hang", data))
         return None
-    except Exception:  # noqa: BLE001 - that is what is looked for
+    except Exception:
         outcome.crashes.append(f"{_kept(keep, 'crash', data)}\n{traceback.format_exc()[-600:]}")
         return None
     finally:

@@ -51,7 +51,8 @@ _SKIPPED = frozenset(
 def found() -> list[tuple[str, int]]:
     """What the last search found."""
     return [
-        (name, int(number)) for name, number in (line.split() for line in FOUND.read_text().splitlines() if line[:1] != "#")
+        (name, int(number))
+        for name, number in (line.split() for line in FOUND.read_text().splitlines() if line[:1] != "#")
     ]
 
 

@@ -38,8 +38,8 @@ def tokens(data: bytes) -> list[Token]:
     starts: list[int] = []
     try:
         for _, _, position in pickletools.genops(data):
-            starts.append(position)  # noqa: PERF401 - what was read before an error counts
-    except Exception:  # noqa: BLE001, S110 - any text may stand there
+            starts.append(position)
+    except Exception:
         pass
     if not starts:
         return []
@@ -78,7 +78,7 @@ class Mutator:
                 data = self._fields(data) if chance.random() < 0.4 else self._blind(data)
         return number, data
 
-    def _structural(self, parts: list[Token]) -> list[Token]:  # noqa: C901, PLR0911, PLR0912 - one branch a kind of change
+    def _structural(self, parts: list[Token]) -> list[Token]:
         chance = self._random
         kind = chance.randrange(12)
         place = chance.randrange(len(parts))
@@ -93,8 +93,14 @@ class Mutator:
             places = [at for at, item in enumerate(parts) if item.code in (0x58, 0x8C)]
             if places:
                 at = chance.choice(places)
-                text = chance.choice([*TEXTS, *(item for pair in NAMES for item in pair)]).encode("utf-8", "surrogatepass")
-                data = struct.pack("<I", len(text)) + text if parts[at].code == 0x58 or len(text) > 255 else bytes([len(text)]) + text
+                text = chance.choice([*TEXTS, *(item for pair in NAMES for item in pair)]).encode(
+                    "utf-8", "surrogatepass"
+                )
+                data = (
+                    struct.pack("<I", len(text)) + text
+                    if parts[at].code == 0x58 or len(text) > 255
+                    else bytes([len(text)]) + text
+                )
                 code = 0x58 if parts[at].code == 0x58 or len(text) > 255 else 0x8C
                 return [*parts[:at], Token(code, data), *parts[at + 1 :]]
         elif kind == 2:  # memo

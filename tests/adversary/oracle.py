@@ -16,7 +16,7 @@ __all__ = ["FRAMEWORKS", "PICKLE_WAYS", "WAYS", "Oracle", "Seen"]
 FRAMEWORKS = ("numpy", "scipy.stats", "pandas", "joblib", "sklearn.ensemble", "sklearn.pipeline", "torch")
 PICKLE_WAYS = ("pickle", "pypickle", "latin1", "bytes", "streams")
 WAYS = (
-    *PICKLE_WAYS, "torch", "torch-weights", "jit", "joblib", "joblib-mmap", "numpy", "numpy-latin1", "pandas", "zip",
+    *PICKLE_WAYS, "torch", "torch-weights", "jit", "package", "joblib", "joblib-mmap", "numpy", "numpy-latin1", "pandas", "zip",
     "tar", "unpacked",
 )  # fmt: skip
 """Every way in which a file of an unknown kind is loaded, plain ones first."""

@@ -71,5 +71,3 @@ def names_of(data: bytes) -> set[tuple[str, str]]:
         if name == "STACK_GLOBAL":
             found.add((str(module), str(attribute)))
     return found
-
-
