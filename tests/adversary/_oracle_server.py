@@ -153,10 +153,8 @@ def serve(names: list[str], root: str) -> None:
     ways.preload(names)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    number = 0
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin):
         request = json.loads(line)
-        number += 1
         folder = os.path.join(root, f"load{number}")
         os.mkdir(folder, 0o777)
         os.chmod(folder, 0o777)

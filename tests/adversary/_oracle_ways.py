@@ -303,7 +303,7 @@ def _use(loaded: Any, note: Note) -> None:
         ("missing key", lambda: loaded["no such key"]),
         ("first", lambda: loaded[0]),
         ("arithmetic", lambda: loaded + loaded),
-        ("enter", lambda: loaded.__enter__()),
+        ("enter", lambda: type(loaded).__enter__(loaded) if hasattr(type(loaded), "__enter__") else loaded.__enter__()),
         ("exit", lambda: loaded.__exit__(None, None, None)),
         ("next", lambda: next(loaded)),
         ("format", lambda: f"{loaded}"),

@@ -163,7 +163,7 @@ TRIGGERS: dict[str, Callable[[Expression], Expression]] = {
         reduce("numpy.random._pickle:__bit_generator_ctor", "MT19937"),
         setitems(factory(f), {"bit_generator": "MT19937"}),
     ),
-    "missing-key": lambda f: factory(f),
+    "missing-key": factory,
     # while loading, with arguments
     "generator-ctor": lambda f: reduce("numpy.random._pickle:__generator_ctor", "x", f),
     "randomstate-ctor": lambda f: reduce("numpy.random._pickle:__randomstate_ctor", "x", f),
@@ -298,6 +298,16 @@ _THREE_ARGUMENTS = frozenset({"forward-hook", "backward-hook", "state-dict-hook"
 
 def _more() -> dict[str, Expression]:
     return {
+        "bound-method-of-reference": reduce(
+            "builtins:dict",
+            bunch(keys=new("sklearn.utils._available_if:MethodType", named("joblib._memmapping_reducer:loads"), bytearray(INNER))),
+        ),
+        "transform-dump": state_of(SKLEARN, _transformer(named("joblib._memmapping_reducer:dump"), {"filename": "canary"})),
+        "pop-imports": TRIGGERS["estimator-pop"](named("numpy.core:_ufunc_reconstruct")),
+        "setdefault-imports": TRIGGERS["optimizer-defaults"](named("numpy.core:_ufunc_reconstruct")),
+        "pop-in-a-dict": state_of("sklearn.pipeline:Pipeline", build(reduce("collections:UserDict"), dictionary({"data": b"N", "pop": named("numpy.core:_ufunc_reconstruct")}))),
+        "alias-of-memmap": reduce("numpy._core.memmap:memmap", "canary", "uint8", "w+", 0, 4),
+        "graph-module": state_of("torch.ao.quantization.fx.convert:GraphModule", dictionary({"_graph": b"N", "_code": lit("open('canary','w')")})),
         "torch-nested-bytes": reduce("torch.storage:_load_from_bytes", bytearray(INNER)),
         "torch-nested-bytes-inst": named("torch.storage:_load_from_bytes") + b"(" + lit(bytearray(INNER)) + b"tR",
         "torch-nested-from-type": reduce("torch._tensor:_rebuild_from_type_v2", named("torch.storage:_load_from_bytes"), named("builtins:object"), (bytearray(INNER),), None),
@@ -370,3 +380,9 @@ def _can_be_made(cls: type) -> bool:
     except Exception:
         return False
     return True
+
+
+def _transformer(function: Expression, keywords: dict[str, Any]) -> Expression:
+    no = dict.fromkeys(("validate", "accept_sparse", "check_inverse"), b"\x89")
+    none = dict.fromkeys(("inverse_func", "feature_names_out", "inv_kw_args"), b"N")
+    return dictionary({**no, **none, "func": function, "kw_args": lit(keywords)})

@@ -22,7 +22,10 @@ from tests.adversary.program import lit, reduce, stream
 __all__ = ["ARGUMENTS", "BESIDE", "FOUND", "found"]
 
 FOUND = Path(__file__).with_name("gadgets_found.txt")
-BESIDE = {"planted.py": 'open("canary", "w")\n', "planted.txt": "import os\nos.system('touch canary')\n"}
+BESIDE = {
+    **dict.fromkeys(("planted.py", "_sklearn_version.py", "differentiable.py"), 'open("canary", "w")\n'),
+    "planted.txt": "import os\nos.system('touch canary')\n",
+}
 """What an attacker puts beside a model."""
 
 ARGUMENTS: tuple[tuple[object, ...], ...] = (
@@ -46,6 +49,9 @@ ARGUMENTS: tuple[tuple[object, ...], ...] = (
 _SKIPPED = frozenset(
     {"test", "idlelib", "lib2to3", "tkinter", "turtle", "turtledemo", "antigravity", "this", "ensurepip", "__main__"}
 )
+
+
+_NO_MODULES = frozenset({"test", "tests", "__main__", "conftest", "idlelib"})
 
 
 def found() -> list[tuple[str, int]]:
@@ -74,8 +80,8 @@ def _modules(packages: list[str]) -> list[str]:
             module = importlib.import_module(name)
             found_modules.append(name)
             for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}.", onerror=lambda _name: None):
-                if not {"test", "tests", "__main__", "conftest", "idlelib"} & set(info.name.split(".")):
-                    found_modules.append(info.name)
+                if not _NO_MODULES & set(info.name.split(".")):
+                    found_modules += [info.name]
     return found_modules
 
 

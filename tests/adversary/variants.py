@@ -32,16 +32,14 @@ class Variant:
 @cache
 def variants() -> tuple[Variant, ...]:
     """All of them; made anew, never stored."""
-    return tuple(
-        [
-            *(
-                Variant(name, "allowlisted", stream(made), ways=("pickle", "pypickle"))
-                for name, made in allowlisted.programs().items()
-            ),
-            *(Variant(name, "encoding", made) for name, made in encodings.encodings().items()),
-            *(Variant(name, "container", data, file, WAYS) for name, (data, file) in containers.containers().items()),
-            *_gadgets(),
-        ]
+    return (
+        *(
+            Variant(name, "allowlisted", stream(made), ways=("pickle", "pypickle"))
+            for name, made in allowlisted.programs().items()
+        ),
+        *(Variant(name, "encoding", made) for name, made in encodings.encodings().items()),
+        *(Variant(name, "container", data, file, WAYS) for name, (data, file) in containers.containers().items()),
+        *_gadgets(),
     )
 
 
