@@ -136,6 +136,9 @@ class Judge:
     def defect(self, reason: str, offset: int) -> None:
         self._defects.setdefault(reason, offset)
 
+    def disputed(self, reason: str, offset: int) -> None:
+        self._note("pickle-split-frame", reason, offset)
+
     def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
         kind = callee & op.KIND_MASK
         self.calls += 1
