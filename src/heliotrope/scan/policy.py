@@ -23,7 +23,8 @@ class Entry:
     kind: Kind
     uses: frozenset[str] = frozenset()
     """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), build (BUILD), items (SETITEM),
-    append (APPEND). None: reference."""
+    append (APPEND), slots (BUILD with a second part, whose names become attributes), bind (by functools.partial,
+    with any arguments). None: reference."""
     shape: str = ""
     """A condition on the arguments of a call."""
     code: bool = False

@@ -1,6 +1,5 @@
 """Conditions on the arguments of calls: some functions are harmless only in the way frameworks call them."""
 
-import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -8,11 +7,10 @@ from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.state import State
 from heliotrope.scan.policy import Entry
 
-__all__ = ["CONDITIONS", "misuse"]
+__all__ = ["CONDITIONS", "misuse", "misused_state"]
 
-_PUBLIC_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _CONSTANT_KINDS = frozenset({op.OPAQUE, op.STR, op.BYTES})
-CONDITIONS = frozenset({"constants", "getattr", "codec", "nested-torch", "callee-first", "class-first"})
+CONDITIONS = frozenset({"constants", "getattr", "codec", "nested-torch", "callee-first", "class-first", "partial"})
 """Shapes of functions that may do anything when somebody else chooses their arguments."""
 
 _UNFOLLOWED = "with arguments that cannot be followed"
@@ -32,6 +30,8 @@ class _Judge(Protocol):
     nested: list[tuple[int, int]]
 
     def use_of(self, tag: int) -> _Use | None: ...
+    def made_of(self, tag: int) -> _Use | None: ...
+    def attribute(self, tag: int, name: str) -> Entry: ...
     @property
     def codecs(self) -> frozenset[str]: ...
 
@@ -64,11 +64,31 @@ def _known_globals(judge: _Judge, _machine: State, items: list[int]) -> str:
 
 
 def _partial(judge: _Judge, _machine: State, items: list[int]) -> str:
-    """It calls nothing while loading, so any function of a framework may be bound."""
+    """It calls nothing while loading, but whoever gets it may, with arguments that the file chose."""
     used = judge.use_of(items[0]) if items else None
-    if used is None or used.entry.kind not in ("allowed", "framework") or used.entry.shape in CONDITIONS:
-        return _UNFOLLOWED if used is None else f"with {used.full_name}"
-    return ""
+    if used is None:
+        return _UNFOLLOWED
+    entry = used.entry
+    bound = entry.kind == "allowed" and ("bind" in entry.uses or ("call" in entry.uses and not entry.shape))
+    return "" if bound else f"with {used.full_name}"
+
+
+def misused_state(judge: _Judge, machine: State, entry: Entry, state: int) -> str:
+    """Why the state that an allowed object gets is not one it is allowed to get; empty when it is.
+
+    The state of a partial function replaces the function that it was made with. A state in two parts sets attributes of
+    any name, its class among them; only classes with slots need that.
+    """
+    items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else None
+    if entry.shape == "partial":
+        return _partial(judge, machine, items) if items else _UNFOLLOWED
+    in_slots = items is not None and len(items) == 2 and _is_mapping(judge, items[1])
+    return "in slots, which it does not have" if in_slots and "slots" not in entry.uses else ""
+
+
+def _is_mapping(judge: _Judge, tag: int) -> bool:
+    made = judge.made_of(tag)
+    return tag & op.KIND_MASK == op.DICT or (made is not None and "items" in made.entry.uses)
 
 
 def _class_first(judge: _Judge, machine: State, items: list[int]) -> str:
@@ -90,11 +110,12 @@ def _callee_first(judge: _Judge, machine: State, items: list[int]) -> str:
 
 
 def _getattr(judge: _Judge, machine: State, items: list[int]) -> str:
+    """Picklers reach nested names so; what may be reached is listed by its dotted name."""
     used = judge.use_of(items[0]) if items else None
     name = machine.text(items[1]) if len(items) == 2 else None
     if used is None or name is None:
         return _UNFOLLOWED
-    if "new" in used.entry.uses and _PUBLIC_NAME.fullmatch(name):
+    if judge.attribute(items[0], name).kind == "allowed":
         return ""
     return f"to reach {name!r} of {used.full_name}"
 

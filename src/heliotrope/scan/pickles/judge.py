@@ -7,7 +7,7 @@ from heliotrope.core.findings import Confidence
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.arguments import CONDITIONS, misuse
+from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, misused_state
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
@@ -180,8 +180,30 @@ class Judge:
         if entry.shape == "dtype":
             number = self._dtype(machine, number, items)
         if entry.shape == "getattr":
-            return op.UNRESOLVED
+            return self._attribute_tag(machine, items)
+        if entry.shape == "callee-first":  # an argument of it is the state of what it returns
+            return number << op.KIND_BITS | op.USED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def made_of(self, tag: int) -> Use | None:
+        """The global that an object was made with."""
+        return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK in _OBJECTS else None
+
+    def attribute(self, tag: int, name: str) -> Entry:
+        """What the policy says about an attribute of something imported."""
+        use = self._uses[tag >> op.KIND_BITS]
+        return self._policy.lookup(use.module, f"{use.name}.{name}")
+
+    def _attribute_tag(self, machine: State, items: list[int] | None) -> int:
+        """What getattr returns is the same as what its dotted name imports."""
+        use = self.use_of(items[0]) if items else None
+        name = machine.text(items[1]) if items is not None and len(items) == 2 else None
+        if not items or use is None or name is None or self.attribute(items[0], name).kind != "allowed":
+            return op.UNRESOLVED
+        key = (use.module, f"{use.name}.{name}")
+        number = self._numbers[key] if key in self._numbers else self._new(*key)
+        self._uses[number].pushed += 1
+        return number << op.KIND_BITS | op.GLOBAL
 
     def _dtype(self, machine: State, number: int, items: list[int] | None) -> int:
         """The number of this one call; that of the function itself when there are too many, or it is an unusual one."""
@@ -206,12 +228,15 @@ class Judge:
 
     def built(self, machine: State, target: int, state: int, *, offset: int) -> int:
         items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else [state]
-        use = self._uses[target >> op.KIND_BITS] if target & op.KIND_MASK in _OBJECTS else None
+        use = self.made_of(target)
         if use is not None and use.entry.shape == "inline-array":
             return self._array(machine, use, target, offset)
         if use is not None and use.dtype is not None:
             self._complete_dtype(machine, use, target, offset)
         self._changed(target, "build", "sets the state of", offset, items)
+        problem = misused_state(self, machine, use.entry, state) if use is not None else ""
+        if use is not None and problem:
+            self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
         if target & op.KIND_MASK == op.USED:
             name = self._uses[target >> op.KIND_BITS].full_name
             message = f"sets the state of {name} again, which runs what was set before"
