@@ -232,11 +232,6 @@ def test_nothing_is_clean_that_was_cut(tmp_path: Path) -> None:
         assert scan_bytes(tmp_path, SAMPLE[:size], "m.joblib").verdict != "clean", size
 
 
-NUMERIC = dumped(
-    {"a": NUMBERS, "b": [ARRAYS["records"], numpy.array(["ab"])], "c": numpy.float32(1), "d": NUMBERS.dtype}
-)
-"""Without arrays of objects: numpy reads beyond a list of them that is shorter than the shape says."""
-
 LOADER = """
 import contextlib, io, pathlib, pickle, sys, warnings
 from joblib.numpy_pickle import NumpyUnpickler
@@ -263,6 +258,7 @@ HARMLESS = {
     "numpy._core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct",
     "numpy.matrix",
+    "_codecs.encode",
 }
 
 
@@ -270,7 +266,7 @@ def test_damage_neither_crashes_the_scan_nor_what_loads_a_clean_file(tmp_path: P
     choose = random.Random(0)
     (clean := tmp_path / "clean").mkdir()
     for number in range(1500):
-        damaged = bytearray(NUMERIC)
+        damaged = bytearray(SAMPLE)
         for _ in range(choose.choice((1, 1, 2))):
             damaged[choose.randrange(len(damaged))] = choose.choice((choose.randrange(256), 0, 1, 63, 255))
         if scan_bytes(tmp_path, bytes(damaged), "m.joblib").verdict == "clean":

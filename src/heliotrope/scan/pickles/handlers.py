@@ -5,7 +5,7 @@ from typing import Any
 
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles import text_numbers
-from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, BrokenStreamError, State
+from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, MARK_BITS, MARK_MASK, BrokenStreamError, State
 
 __all__ = ["HANDLERS", "Handlers"]
 
@@ -17,7 +17,7 @@ class Handlers(State):
     """The state with the methods that change it."""
 
     def op_pop(self, index: int) -> int:
-        if self._marks and self._marks[-1] == len(self._stack):
+        if self._marks and self._marks[-1] & MARK_MASK == len(self._stack):
             self._marks.pop()
         else:
             self._stack.pop()
@@ -55,12 +55,13 @@ class Handlers(State):
         return index + 9
 
     def op_mark_tuple(self, index: int) -> int:
+        begun = self._marks[-1] >> MARK_BITS
         self._stack.append(self._tuple(self._cut()))
+        self._marked = self._tuple_serial, begun
         return index + 1
 
     def op_mark_list(self, index: int) -> int:
-        self._cut()
-        self._stack.append(op.LIST)
+        self._stack.append(len(self._cut()) << op.KIND_BITS | op.LIST)
         return index + 1
 
     def op_mark_dict(self, index: int) -> int:
@@ -81,16 +82,17 @@ class Handlers(State):
 
     def op_append(self, index: int) -> int:
         self._stack.pop()
-        return self._fill_one(index, "append")
+        if self._stack[-1] & op.KIND_MASK == op.LIST:
+            self._stack[-1] += 1 << op.KIND_BITS
+        else:
+            self._fill(self._stack[-1], "append", index)
+        return index + 1
 
     def op_setitem(self, index: int) -> int:
         self._stack.pop()
         self._stack.pop()
-        return self._fill_one(index, "items")
-
-    def _fill_one(self, index: int, use: str) -> int:
-        if self._stack[-1] & op.KIND_MASK not in op.CONTAINERS:
-            self._fill(self._stack[-1], use, index)
+        if self._stack[-1] & op.KIND_MASK != op.DICT:
+            self._fill(self._stack[-1], "items", index)
         return index + 1
 
     def _fill(self, target: int, use: str, index: int) -> None:

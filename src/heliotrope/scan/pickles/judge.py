@@ -8,6 +8,7 @@ from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, misused_state
+from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
@@ -71,6 +72,7 @@ class Judge:
         self._in_array = in_array
         self._inner: list[tuple[Judge, bool]] = []
         """Judges of the pickles inside arrays, and whether only what is dangerous counts."""
+        self._arrays = ArrayStates()
         self._numbers: dict[tuple[str, str], int] = {}
         self._uses: list[Use] = []
         self._pending: dict[tuple[str, str], _Pending] = {}
@@ -175,8 +177,11 @@ class Judge:
                 self._note("pickle-framework-code", message, offset, target)
         if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
             self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
+            self._arrays.made(machine, offset + 1)
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
         target.begun = offset + 1
+        if use == "new" and _is_array(entry, target.name):
+            self._arrays.made(machine, offset + 1)
         if entry.shape == "dtype":
             number = self._dtype(machine, number, items)
         if entry.shape == "getattr":
@@ -237,6 +242,10 @@ class Judge:
         problem = misused_state(self, machine, use.entry, state) if use is not None else ""
         if use is not None and problem:
             self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
+        if use is not None and _is_array(use.entry, use.name):
+            problem = self._arrays.problem(machine, state, lambda tag: self._uses[tag >> op.KIND_BITS].full_name)
+            if problem:
+                self._note("pickle-unknown-state", f"sets a state of {use.full_name} {problem}", offset, use)
         if target & op.KIND_MASK == op.USED:
             name = self._uses[target >> op.KIND_BITS].full_name
             message = f"sets the state of {name} again, which runs what was set before"
@@ -318,6 +327,8 @@ class Judge:
             self._note("pickle-object-overwrite", message, offset, changed)
         elif kind == op.UNRESOLVED:
             self._note("pickle-object-overwrite", f"{verb} something that cannot be resolved", offset)
+        elif kind == op.LIST and use == "items":
+            self._note("pickle-unknown-state", "replaces items of a list, which no pickler does", offset)
         elif kind == op.PERSISTENT:
             self._note("pickle-unknown-state", f"{verb} an object outside the file", offset)
         elif kind in _OBJECTS:
@@ -408,6 +419,10 @@ class Judge:
             judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
         for reason, offset in self._defects.items():
             context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
+
+
+def _is_array(entry: Entry, name: str) -> bool:
+    return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
 _REFERENCES = {

@@ -16,7 +16,16 @@ from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.handlers import HANDLERS, Handlers
 from heliotrope.scan.pickles.repeats import Repeats
-from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, RING, BrokenStreamError, Observer, StreamEnd
+from heliotrope.scan.pickles.state import (
+    BYTES_WIDTH,
+    COUNTED_TEXT,
+    MARK_BITS,
+    MARK_MASK,
+    RING,
+    BrokenStreamError,
+    Observer,
+    StreamEnd,
+)
 
 __all__ = ["Machine"]
 
@@ -147,7 +156,7 @@ class Machine(Handlers):
                     push(serial << 4 | 6)
                     i += 1
                 elif code == 0x28:  # MARK
-                    marks.append(len(stack))
+                    marks.append(self._base + i << MARK_BITS | len(stack))
                     i += 1
                     code = buffer[i]
                     length = lengths[code]
@@ -157,10 +166,14 @@ class Machine(Handlers):
                             stack.extend(array("q", [tags[code]]) * ((run.end() - i) // length))
                             i = run.end()
                 elif code in (0x65, 0x75):  # APPENDS, SETITEMS
-                    del stack[marks.pop() :]
-                    if stack[-1] & 15 not in (7, 8):
-                        use = "append" if code == 0x65 else "items"
-                        self._fill(stack[-1], use, i)
+                    mark = marks.pop() & MARK_MASK
+                    size = len(stack) - mark
+                    del stack[mark:]
+                    kind = stack[-1] & 15
+                    if code == 0x65 and kind == 7:
+                        stack[-1] += size << 4
+                    elif code == 0x65 or kind != 8:
+                        self._fill(stack[-1], "append" if code == 0x65 else "items", i)
                     i += 1
                 elif code == 0x2E:  # STOP
                     pop()

@@ -13,10 +13,24 @@ from heliotrope.scan.pickles import text_numbers
 from heliotrope.scan.pickles.memo import Memo
 from heliotrope.scan.sources import find_byte
 
-__all__ = ["BYTES_WIDTH", "COUNTED_TEXT", "RING", "BrokenStreamError", "Observer", "State", "StreamEnd"]
+__all__ = [
+    "BYTES_WIDTH",
+    "COUNTED_TEXT",
+    "MARK_BITS",
+    "MARK_MASK",
+    "RING",
+    "BrokenStreamError",
+    "Observer",
+    "State",
+    "StreamEnd",
+]
 
 RING: Final = 1024
 """Tuples whose items are remembered. A call's arguments are built right before it; older ones count as unknown."""
+
+MARK_BITS: Final = 24
+MARK_MASK: Final = 2**MARK_BITS - 1
+"""Of a mark, the bits of its depth; above them is the offset of its opcode. The limit of the stack is below 2 ** 24."""
 
 _SHORT_TUPLE = 8
 """Items remembered of a tuple; what the policy looks at is among the first."""
@@ -91,6 +105,8 @@ class State:
         self._base = 0
         self._tuples: list[tuple[int, Sequence[int]] | None] = [None] * RING
         self._tuple_serial = 0
+        self._marked = (0, 0)
+        """Of the last TUPLE, its serial number and the offset of its mark."""
         self._lenient = False
         self._resume = -1
         self._texts: dict[int, str | None] = {}
@@ -122,6 +138,11 @@ class State:
     def memoised(self, index: int) -> int | None:
         """The tag put aside under an index; it is not recalled by this."""
         return self._memo.get(index)
+
+    def mark_of(self, tag: int) -> int:
+        """Offset of the mark of a tuple, when it is the one that was made last; otherwise -1."""
+        serial, begun = self._marked
+        return begun if tag == serial << op.KIND_BITS | op.TUPLE and serial == self._tuple_serial else -1
 
     @property
     def memo_is_dense(self) -> bool:
@@ -188,7 +209,7 @@ class State:
 
     def _cut(self) -> "array[int]":
         """Everything above the last mark."""
-        mark = self._marks.pop()
+        mark = self._marks.pop() & MARK_MASK
         items = self._stack[mark:]
         del self._stack[mark:]
         return items
