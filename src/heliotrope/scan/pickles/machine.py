@@ -74,12 +74,16 @@ class Machine(Handlers):
         self._repeats = Repeats()
         self._bound: dict[int, Callable[[int], int]] = {code: method.__get__(self) for code, method in HANDLERS.items()}
 
-    def run(self, start: int, *, max_opcodes: int | None = None, lenient: bool = False) -> StreamEnd:
+    def run(
+        self, start: int, *, max_opcodes: int | None = None, lenient: bool = False, earlier: bool = False
+    ) -> StreamEnd:
         """Run from an offset to STOP, to the first error, or to a limit. Never raises.
 
         Lenient is for a stream whose beginning is unknown: what is missing from stack and memo counts as a constant.
+        With earlier streams, the memo may hold anything: an unpickler that loads several keeps its memo.
         """
         self._base = start
+        self._earlier = earlier
         if lenient:
             self._lenient = True
             self._stack.extend([op.OPAQUE] * _LENIENT_DEPTH)

@@ -108,6 +108,7 @@ class State:
         self._marked = (0, 0)
         """Of the last TUPLE, its serial number and the offset of its mark."""
         self._lenient = False
+        self._earlier = False
         self._resume = -1
         self._texts: dict[int, str | None] = {}
         self.frame_end = 0
@@ -204,6 +205,8 @@ class State:
         if tag is None:
             if self._lenient:
                 return op.OPAQUE
+            if self._earlier:
+                return op.UNRESOLVED
             raise BrokenStreamError(f"it recalls memo entry {index}, which was never written")
         return self._observer.recalled(tag) if op.GLOBAL <= tag & op.KIND_MASK <= op.INSTANCE else tag
 

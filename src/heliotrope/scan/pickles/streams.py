@@ -22,12 +22,36 @@ _CHUNK = 2**20
 _OVERLAP = 512
 """Longer than what the patterns match."""
 
-_HEADER = re.compile(rb"\x80[\x02-\x05]")
+_RESERVE = 2_000_000
+"""Opcodes for the search behind a stream that used up all there were."""
+
+_HEADER = re.compile(rb"\x80[\x00-\x05](?=[" + re.escape(bytes(sorted(STARTS))) + rb"])", re.DOTALL)
+_NAME = rb"([A-Za-z_][\w.]{0,100})"
+_PUT = rb"(?:\x94|q.|r.{4}|p\d{1,9}\n)?"
 _TEXT_IMPORTS = (
-    re.compile(rb"c([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
-    re.compile(rb"i([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
+    re.compile(rb"c" + _NAME + rb"\n" + _NAME + rb"\n"),
+    re.compile(rb"i" + _NAME + rb"\n" + _NAME + rb"\n"),
+    *(
+        re.compile(begin + _NAME + end + _PUT + begin + _NAME + end + _PUT + rb"\x93", re.DOTALL)
+        for begin, end in (
+            (rb"\x8c[\x01-\x64]", b""),
+            (rb"X[\x01-\x64]\0\0\0", b""),
+            (rb"\x8d[\x01-\x64]\0{7}", b""),
+            (rb"U[\x01-\x64]", b""),
+            (rb"T[\x01-\x64]\0\0\0", b""),
+            (rb"V", rb"\n"),
+            (rb"S['\"]", rb"['\"]\n"),
+        )
+    ),
 )
-"""GLOBAL and INST with names. Each begins with one literal byte, which lets the search run at memory speed."""
+"""GLOBAL, INST, and STACK_GLOBAL behind two texts of one kind. Each begins with one literal byte, which lets the search run
+at memory speed."""
+
+_PICKLE_NAMES = (".pkl", ".pickle", ".p", ".pk", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".dill", ".cloudpickle", ".sav")
+"""Of files that somebody unpickles, whatever they begin with."""
+
+_BEGIN_NO_TEXT = frozenset(b"(])}N") | frozenset(range(0x80, 256))
+"""First bytes of a stream with which no line of text begins."""
 
 _TORCH_LEGACY = re.compile(rb"(?:\x80.)?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
 """The magic number torch wrote before its zip format (a LONG1 of ten bytes)."""
@@ -51,8 +75,7 @@ class PickleAnalyser:
     format = "pickle"
 
     def accepts(self, source: Source, name: str) -> bool:
-        del name  # the content decides
-        return looks_like_pickle(source)
+        return looks_like_pickle(source, hinted=name.lower().endswith(_PICKLE_NAMES))
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name
@@ -63,8 +86,11 @@ class PickleAnalyser:
         return Recognised("joblib" if inline else "pickle")
 
 
-def looks_like_pickle(source: Source) -> bool:
-    """Whether an unpickler would begin to load this: it has a header, or gets to its end, to a call or into danger."""
+def looks_like_pickle(source: Source, *, hinted: bool = False) -> bool:
+    """Whether an unpickler would begin to load this: it has a header, or gets to its end, to a call or into danger.
+
+    An import alone counts in a file with a pickle's name (`hinted`), or when it does not begin as a line of text does.
+    """
     head = source.read(0, 2)
     if len(head) < 2 or head[0] not in STARTS:
         return False
@@ -74,7 +100,9 @@ def looks_like_pickle(source: Source) -> bool:
     judge = Judge(shipped_policy(), limits)
     budget = Budget.of(limits)
     end = Machine(source, judge, limits, budget).run(0, max_opcodes=_PROBE_OPCODES)
-    return end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger
+    if end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger:
+        return True
+    return judge.plausible_imports > 0 and (hinted or head[0] in _BEGIN_NO_TEXT)
 
 
 def credible_pickle(source: Source, context: Context) -> bool:
@@ -130,8 +158,8 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     """Analyse the stream at the position; False when there is none, or when it broke and the rest must be searched."""
     if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
         return False
-    judge, end = _run(source, context, walk.position)
-    credible = certain or _credible(judge, end, header=_has_header(source, walk.position))
+    judge, end = _run(source, context, walk.position, earlier=not certain)
+    credible = certain or _credible(judge, end, header=True)
     if not credible and not end.complete:
         return False
     judge.commit(context, persistent_ids_known=persistent_ids_known)
@@ -144,14 +172,18 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     context.notes.incomplete(
         f"the pickle breaks off: {end.reason}", limit=end.limit, member=context.member, offset=context.base + end.offset
     )
+    if end.limit is not None:
+        context.budget.opcodes = max(context.budget.opcodes, _RESERVE)
     walk.broken = True
     walk.position = min(max(end.offset, walk.position + 1), source.size)
     return False
 
 
-def _run(source: Source, context: Context, offset: int, *, lenient: bool = False) -> tuple[Judge, StreamEnd]:
+def _run(
+    source: Source, context: Context, offset: int, *, lenient: bool = False, earlier: bool = False
+) -> tuple[Judge, StreamEnd]:
     judge = Judge(shipped_policy(), context.limits)
-    end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient)
+    end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient, earlier=earlier)
     return judge, end
 
 
@@ -159,8 +191,9 @@ def _credible(judge: Judge, end: StreamEnd, *, header: bool) -> bool:
     """Random bytes seldom import anything by a name, and seldom reach STOP after computing one.
 
     Without a header, a line of prose that begins with a c looks like an import; only what goes on from there counts.
+    Right behind a stream (`header`, too), where whoever loads once more begins, an import is enough.
     """
-    if end.complete and judge.computed > 0 and end.opcodes >= 8:
+    if judge.computed > 0 and end.opcodes >= 8 and (end.complete or (header and judge.calls > 0)):
         return True
     if judge.plausible_imports == 0:
         return False
@@ -168,13 +201,16 @@ def _credible(judge: Judge, end: StreamEnd, *, header: bool) -> bool:
 
 
 def _has_header(source: Source, offset: int) -> bool:
-    return _HEADER.match(source.read(offset, 2)) is not None
+    return _HEADER.match(source.read(offset, 3)) is not None
 
 
 def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
     for offset, length in judge.nested:
         name = f"bytes at {context.base + offset}"
         inside = context.inside(name)
+        if inside.depth > context.limits.max_depth:
+            message = f"loads bytes in bytes, more than {context.limits.max_depth} levels deep, which no model does"
+            context.notes.add("pickle-unknown-state", message, member=inside.member, offset=context.base + offset)
         if context.nested(SliceSource(source, offset, length), name, inside) is None:
             context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
 
