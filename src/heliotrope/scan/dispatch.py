@@ -5,6 +5,7 @@ from typing import Protocol
 
 from heliotrope.scan.archives.packed_files import PackedAnalyser
 from heliotrope.scan.archives.tar_files import TarAnalyser
+from heliotrope.scan.archives.zfiles import ZfileAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
 from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
 from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
@@ -35,6 +36,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     SafetensorsAnalyser(),
     IdxAnalyser(),
     PackedAnalyser(),
+    ZfileAnalyser(),
     OnnxAnalyser(),
     JsonTreesAnalyser(),
     UbjsonTreesAnalyser(),

@@ -60,7 +60,8 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
 )
 _PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
 _PICKLES = (
-    frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torch-tar", "torchscript", "zip"}) | _PACKED_PICKLES
+    frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torch-tar", "torchscript", "zip", "joblib-zfile"})
+    | _PACKED_PICKLES
 )
 _BESIDE_MODELS: dict[str, frozenset[str]] = {
     **dict.fromkeys(

@@ -318,3 +318,38 @@ def dtype_opcodes(
         + bytes([flags])
         + b"tb"
     )
+
+
+# files of releases before 0.10
+
+
+def zfile(data: bytes, *, announced: int | None = None, python2: bool = False) -> bytes:
+    """As joblib 0.8 and 0.9 wrote with `compress`."""
+    size = f"{len(data) if announced is None else announced:#x}" + ("L" if python2 else "")
+    return b"ZF" + size.ljust(20 if python2 else 19).encode() + zlib.compress(data, 3)
+
+
+@pytest.mark.parametrize("python2", [True, False])
+def test_compressed_files_before_0_10(*, python2: bool, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, zfile(pickle.dumps({"a": 1}, 2), python2=python2), "m.joblib")
+    assert (report.verdict, report.format, report.findings) == ("clean", "joblib-zfile", ())
+    evil = b"\x80\x02" + SYSTEM + b"."
+    assert scan_bytes(tmp_path, zfile(evil, python2=python2), "m").verdict == "malicious"
+    (tmp_path / "real").write_bytes(zfile(b"\x80\x02K\x07.", python2=python2))
+    with pytest.warns(DeprecationWarning, match="less than 0.10"):
+        assert joblib.load(tmp_path / "real") == 7
+
+
+def test_what_is_wrong_with_a_compressed_file_before_0_10_is_said(tmp_path: Path) -> None:
+    whole = zfile(pickle.dumps({"a": [1, 2, 3]}, 2))
+    for data in (whole[:-4], zfile(b"\x80\x02N.", announced=9), zfile(b"no pickle"), zfile(b""), whole[:21]):
+        assert scan_bytes(tmp_path, data, "m.joblib").verdict in ("incomplete", "unsupported")
+
+
+def test_arrays_in_files_of_their_own_are_suspicious(tmp_path: Path) -> None:
+    """NDArrayWrapper reads any file that its state names."""
+    wrapper = (
+        glob("joblib.numpy_pickle", "NDArrayWrapper") + b")\x81}(" + text("filename") + text("../../x.npy") + b"ub."
+    )
+    for data in (b"\x80\x02" + wrapper, zfile(b"\x80\x02" + wrapper)):
+        assert scan_bytes(tmp_path, data, "m.joblib").verdict == "suspicious"

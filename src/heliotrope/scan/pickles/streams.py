@@ -47,7 +47,20 @@ _TEXT_IMPORTS = (
 """GLOBAL, INST, and STACK_GLOBAL behind two texts of one kind. Each begins with one literal byte, which lets the search run
 at memory speed."""
 
-_PICKLE_NAMES = (".pkl", ".pickle", ".p", ".pk", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".dill", ".cloudpickle", ".sav")
+_PICKLE_NAMES = (
+    ".pkl",
+    ".pickle",
+    ".p",
+    ".pk",
+    ".joblib",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".dill",
+    ".cloudpickle",
+    ".sav",
+)
 """Of files that somebody unpickles, whatever they begin with."""
 
 _BEGIN_NO_TEXT = frozenset(b"(])}N") | frozenset(range(0x80, 256))
