@@ -131,7 +131,13 @@ def test_what_unpicklers_read_in_different_ways_is_a_finding(name: str, tmp_path
 
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_frames_of_picklers_are_no_finding(protocol: int, tmp_path: Path) -> None:
-    for value in ("x" * 100_000, [str(number) * 10 for number in range(50_000)], [bytes(70_000), b"x" * 65_000] * 3):
+    for value in (
+        tuple(range(300_000)),
+        [(0.5, None)] * 200_000,
+        "x" * 100_000,
+        [str(number) * 10 for number in range(50_000)],
+        [bytes(70_000), b"x" * 65_000] * 3,
+    ):
         for dump in (pickle.dumps, pickle._dumps):  # type: ignore[attr-defined]
             report = scan_bytes(tmp_path, dump(value, protocol))
             assert (report.verdict, report.findings) == ("clean", ())

@@ -325,7 +325,7 @@ def dtype_opcodes(
 
 def zfile(data: bytes, *, announced: int | None = None, python2: bool = False) -> bytes:
     """As joblib 0.8 and 0.9 wrote with `compress`."""
-    size = f"{len(data) if announced is None else announced:#x}" + ("L" if python2 else "")
+    size = f"{len(data) if announced is None else announced:#x}"
     return b"ZF" + size.ljust(20 if python2 else 19).encode() + zlib.compress(data, 3)
 
 

@@ -12,7 +12,7 @@ from heliotrope.scan.unpacking import open_packed
 
 __all__ = ["ZfileAnalyser"]
 
-_HEADER = re.compile(rb"ZF(0x[0-9a-fA-F]{1,17})L? *")
+_HEADER = re.compile(rb"ZF(0x[0-9a-fA-F]{1,17}) *")
 _LENGTH = 2 + 19
 """The size is padded to the width of 2 ** 64 in hexadecimal."""
 
@@ -30,7 +30,7 @@ class ZfileAnalyser:
         head = source.read(0, _LENGTH + 1)
         match = _HEADER.match(head)
         assert match is not None
-        begin = _LENGTH + (head[_LENGTH:] == b" ")  # Python 2 wrote an L, and one more space
+        begin = _LENGTH + (head[_LENGTH:] == b" ")  # the width that Python 2 has for 2 ** 64 is one more
         unpacked = open_packed(SliceSource(source, begin, source.size - begin), "zlib", context)
         if unpacked.trouble:
             context.notes.incomplete(unpacked.trouble, limit=unpacked.limit, member=context.member)

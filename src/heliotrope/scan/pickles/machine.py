@@ -196,24 +196,41 @@ class Machine(Handlers):
 
     def _advance(self, index: int) -> tuple[int, int]:
         """Called at the end of a chunk, of a frame and of a repetition's trial: where to go on, and the next such place."""
-        if self._barrier and self._base + index >= self._barrier:
-            if self._base + index > self._barrier and not self._lenient:
-                self._observer.disputed(_LEFT_FRAME, self._barrier)
-            self._barrier = 0
-        if self._repeats.pending:
-            index = self._repeats.skip(index, self._base, self._state_now())
-        if index >= self._chunk_end:
-            self._refill(index)
-            index = 0
-            run = _RUN(self._buffer, 0, self._chunk_end)
-            if run is not None:
-                code = self._buffer[0]
-                self._stack.extend(array("q", [_TAGS[code]]) * (run.end() // _LENGTHS[code]))
-                index = run.end()
-            if not self._barrier and self._is_small():
-                self._repeats.look(self._buffer, index, self._chunk_end, self._base, self._state_now)
+        while True:
+            if self._barrier and self._base + index >= self._barrier:
+                if self._base + index > self._barrier and not self._lenient:
+                    self._observer.disputed(_LEFT_FRAME, self._barrier)
+                self._barrier = 0
+            if self._repeats.pending:
+                index = self._repeats.skip(index, self._base, self._state_now())
+                if self._repeats.skipping and not self._barrier:
+                    index = self._skip_chunks(index)
+            if index >= self._chunk_end:
+                self._refill(index)
+                index = self._first_run()
+                if not self._barrier and self._is_small():
+                    self._repeats.look(self._buffer, index, self._chunk_end, self._base, self._state_now)
+            self._bound_safe()
+            if index < self._safe:
+                return index, self._safe
+
+    def _first_run(self) -> int:
+        """Take the constants of one kind at the beginning of a chunk, but not beyond a frame."""
         self._bound_safe()
-        return index, self._safe
+        run = _RUN(self._buffer, 0, self._safe)
+        if run is None:
+            return 0
+        code = self._buffer[0]
+        self._stack.extend(array("q", [_TAGS[code]]) * (run.end() // _LENGTHS[code]))
+        return run.end()
+
+    def _skip_chunks(self, index: int) -> int:
+        """Read on as long as whole chunks repeat what was found to change nothing."""
+        while True:
+            self._refill(index)
+            index = self._repeats.length(self._buffer, self._chunk_end)
+            if index == 0:
+                return 0
 
     def _bound_safe(self) -> None:
         self._safe = self._chunk_end
@@ -228,7 +245,8 @@ class Machine(Handlers):
     def _state_now(self) -> tuple[object, ...]:
         """All that decides what the next opcodes do, and how much the observer has been told."""
         memo = self._memo
-        return self._stack[:], self._marks[:], memo.dense[:], len(memo.sparse), self._protocol, self.told
+        depths = [mark & MARK_MASK for mark in self._marks]
+        return self._stack[:], depths, memo.dense[:], len(memo.sparse), self._protocol, self.told
 
     def _refill(self, index: int) -> None:
         """Read the next chunk, padded at the end of the source."""

@@ -20,7 +20,9 @@ class Repeats:
         """Whether one period is being run."""
         self.boundary = 0
         """Offset at which it has been run."""
-        self._period = 0
+        self.skipping = False
+        """Whether the one that was run changed nothing."""
+        self._unit = b""
         self._end = 0
         self._before: tuple[object, ...] = ()
 
@@ -32,17 +34,25 @@ class Repeats:
         if found < 0 or end - start < 3 * period or buffer[start : end - period] != buffer[found:end]:
             return
         self.pending = True
-        self._period = period
+        self._unit = buffer[start:found]
         self.boundary = base + found
         self._end = base + end
         self._before = state()
 
     def skip(self, index: int, base: int, now: tuple[object, ...]) -> int:
         """Where to go on: behind the repetitions when the one that was run changed nothing."""
+        self.skipping = False
         if base + index < self.boundary:
             return index
         self.pending = False
         before, self._before = self._before, ()
-        if base + index > self.boundary or before != now:
+        self.skipping = base + index == self.boundary and before == now
+        if not self.skipping:
             return index
-        return index + (self._end - self.boundary) // self._period * self._period
+        return index + (self._end - self.boundary) // len(self._unit) * len(self._unit)
+
+    def length(self, buffer: bytes, end: int) -> int:
+        """How much of a further chunk consists of the unit that changes nothing."""
+        size = len(self._unit)
+        times = end // size
+        return times * size if times and buffer[: times * size] == self._unit * times else 0
