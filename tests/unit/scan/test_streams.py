@@ -2,10 +2,11 @@
 
 import pickle
 import random
+import zlib
 from pathlib import Path
 
 import pytest
-from tests.unit.scan.assembler import SYSTEM, call, glob, rules, scan_bytes, text
+from tests.unit.scan.assembler import SYSTEM, call, glob, rules, scan_bytes, text, torch_zip
 
 from heliotrope.scan import ScanLimits
 
@@ -68,6 +69,16 @@ def test_lists_of_words_are_no_pickles(words: bytes, tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, words, "labels.txt")
     assert report.findings == ()
     assert scan_bytes(tmp_path, FIRST + b"The following\n" + words).verdict == "clean"
+
+
+def test_a_zip_file_whose_header_is_ascii_is_no_pickle(tmp_path: Path) -> None:
+    """PK is a persistent id up to the first newline, and what follows in a stored pickle goes on."""
+    pickled = b"\x80\x02" + glob("collections", "OrderedDict") + b")R."
+    number = next(
+        number for number in range(10**6) if zlib.crc32(pickled + b"%d" % number).to_bytes(4, "big").isascii()
+    )
+    report = scan_bytes(tmp_path, torch_zip(pickled + b"%d" % number), "m.pt")
+    assert (report.verdict, report.format) == ("clean", "torch-zip")
 
 
 def test_a_later_stream_may_use_what_an_earlier_one_put_away(tmp_path: Path) -> None:

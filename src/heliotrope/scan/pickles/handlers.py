@@ -228,7 +228,9 @@ class Handlers(State):
         return self._resume - self._base
 
     def op_persid(self, index: int) -> int:
-        _, after = self._last_line(index + 1)
+        identifier, after = self._last_line(index + 1)
+        if not identifier.isascii():
+            raise BrokenStreamError("a persistent id is not ASCII")
         self._tell()
         self._stack.append(self._observer.persistent(self, op.OPAQUE, offset=self._at(index)))
         return after

@@ -22,6 +22,8 @@ _CHUNK = 2**20
 _OVERLAP = 512
 """Longer than what the patterns match."""
 
+_ZIP_MEMBER = b"PK\x03\x04"
+
 _RESERVE = 2_000_000
 """Opcodes for the search behind a stream that used up all there were."""
 
@@ -123,6 +125,10 @@ def credible_pickle(source: Source, context: Context) -> bool:
     if source.read(0, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, 0)
+    if (
+        source.read(0, 4) == _ZIP_MEMBER
+    ):  # "PK": a persistent id full of control characters, for which no loader has an object
+        return judge.dangerous
     return _credible(judge, end, header=_has_header(source, 0))
 
 
