@@ -117,6 +117,8 @@ class Budget:
     members: int
     candidates: int
     unpacked: int
+    reserve: int = 2_000_000
+    """Opcodes for the search behind the stream that used up the others; given out once."""
 
     @classmethod
     def of(cls, limits: ScanLimits, size: int = 0) -> "Budget":

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from heliotrope.scan.interface import Context, Recognised, Source, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
@@ -19,36 +20,15 @@ _PROBE_OPCODES = 20_000
 """Opcodes a file without header may run for before it counts as a pickle anyway: text never gets far."""
 
 _CHUNK = 2**20
+_LONGEST_TEXTS = 256
 _OVERLAP = 512
 """Longer than what the patterns match."""
 
 _ZIP_MEMBER = b"PK\x03\x04"
 
-_RESERVE = 2_000_000
-"""Opcodes for the search behind a stream that used up all there were."""
-
 _HEADER = re.compile(rb"\x80[\x00-\x05](?=[" + re.escape(bytes(sorted(STARTS))) + rb"])", re.DOTALL)
 _NAME = rb"([A-Za-z_][\w.]{0,100})"
 _PUT = rb"(?:\x94|q.|r.{4}|p\d{1,9}\n)?"
-_TEXT_IMPORTS = (
-    re.compile(rb"c" + _NAME + rb"\n" + _NAME + rb"\n"),
-    re.compile(rb"i" + _NAME + rb"\n" + _NAME + rb"\n"),
-    *(
-        re.compile(begin + _NAME + end + _PUT + begin + _NAME + end + _PUT + rb"\x93", re.DOTALL)
-        for begin, end in (
-            (rb"\x8c[\x01-\x64]", b""),
-            (rb"X[\x01-\x64]\0\0\0", b""),
-            (rb"\x8d[\x01-\x64]\0{7}", b""),
-            (rb"U[\x01-\x64]", b""),
-            (rb"T[\x01-\x64]\0\0\0", b""),
-            (rb"V", rb"\n"),
-            (rb"S['\"]", rb"['\"]\n"),
-        )
-    ),
-)
-"""GLOBAL, INST, and STACK_GLOBAL behind two texts of one kind. Each begins with one literal byte, which lets the search run
-at memory speed."""
-
 _PICKLE_NAMES = (
     ".pkl",
     ".pickle",
@@ -191,8 +171,8 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     context.notes.incomplete(
         f"the pickle breaks off: {end.reason}", limit=end.limit, member=context.member, offset=context.base + end.offset
     )
-    if end.limit is not None:
-        context.budget.opcodes = max(context.budget.opcodes, _RESERVE)
+    if context.budget.opcodes <= 0:
+        context.budget.opcodes, context.budget.reserve = context.budget.reserve, 0
     walk.broken = True
     walk.position = min(max(end.offset, walk.position + 1), source.size)
     return False
@@ -290,14 +270,53 @@ def _candidates(source: Source, start: int) -> Iterator[tuple[int, bool]]:
     offset = start
     while data := source.read(offset, _CHUNK + _OVERLAP):
         found = {match.start(): True for match in _HEADER.finditer(data) if match.start() < _CHUNK}
-        for pattern in _TEXT_IMPORTS:
-            for match in pattern.finditer(data):
-                names = policy.python3_name(match[1].decode("ascii"), match[2].decode("ascii"))
-                if match.start() < _CHUNK and policy.lookup(*names).kind == "dangerous":
-                    found.setdefault(match.start(), False)
+        for place, module, name in _named_imports(data):
+            names = policy.python3_name(module.decode("ascii"), name.decode("ascii"))
+            if place < _CHUNK and policy.lookup(*names).kind == "dangerous":
+                found.setdefault(place, False)
         for place in sorted(found):
             yield offset + place, found[place]
         offset += _CHUNK
+
+
+def _named_imports(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Where in some bytes an import by two names may stand: offset, module, name."""
+    lines, behind_texts, texts = _patterns()
+    for pattern in lines:
+        for match in pattern.finditer(data):
+            yield match.start(), match[1], match[2]
+    for found in behind_texts.finditer(data):
+        begin = max(found.end() - _LONGEST_TEXTS, 0)
+        window = data[begin : found.end()]
+        for pattern in texts:
+            text = pattern.search(window)
+            if text is not None:
+                yield begin + text.start(), text[1], text[2]
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[bytes], ...], re.Pattern[bytes], tuple[re.Pattern[bytes], ...]]:
+    """GLOBAL and INST; STACK_GLOBAL behind a text or what puts one aside; and that behind two texts of one kind.
+
+    The former begin with one literal byte, which lets the search run at memory speed.
+    """
+    lines = tuple(re.compile(code + _NAME + rb"\n" + _NAME + rb"\n") for code in (b"c", b"i"))
+    behind_texts = re.compile(
+        rb"\x93(?:(?<=[\w.][\w.]\x93)|(?<=[\x94\n]\x93)|(?<=[\w.]q.\x93)|(?<=[\w.]r.{4}\x93))", re.DOTALL
+    )
+    texts = tuple(
+        re.compile(begin + _NAME + end + _PUT + begin + _NAME + end + _PUT + rb"\x93\Z", re.DOTALL)
+        for begin, end in (
+            (rb"\x8c[\x01-\x64]", b""),
+            (rb"X[\x01-\x64]\0\0\0", b""),
+            (rb"\x8d[\x01-\x64]\0{7}", b""),
+            (rb"U[\x01-\x64]", b""),
+            (rb"T[\x01-\x64]\0\0\0", b""),
+            (rb"V", rb"\n"),
+            (rb"S['\"]", rb"['\"]\n"),
+        )
+    )
+    return lines, behind_texts, texts
 
 
 _START_BYTES = frozenset(bytes([code]) for code in STARTS)
