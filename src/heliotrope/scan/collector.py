@@ -62,7 +62,8 @@ class Collector:
         if item is None:
             if len(self._gathered) >= self._limits.max_findings:
                 self._overflow()
-                return
+                if not self._make_room(rule):
+                    return
             item = _Gathered(rule, message, global_name, key, confidence)
             self._gathered[identity] = item
         item.count += count
@@ -93,6 +94,17 @@ class Collector:
     def imports(self) -> tuple[str, ...]:
         """The globals that a loader would import and the policy lets pass, sorted."""
         return tuple(sorted(self._imports))
+
+    def _make_room(self, rule: str) -> bool:
+        """Drop the mildest finding for a worse one: a flood of harmless things must not hide what harms."""
+        least, mildest = max(
+            (SEVERITIES.index(self._rule(item.rule).severity), place)
+            for place, item in enumerate(self._gathered.values())
+        )
+        if SEVERITIES.index(self._rule(rule).severity) >= least:
+            return False
+        del self._gathered[list(self._gathered)[mildest]]
+        return True
 
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"

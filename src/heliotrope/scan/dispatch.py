@@ -5,6 +5,7 @@ from typing import Protocol
 
 from heliotrope.scan.archives.packed_files import PackedAnalyser
 from heliotrope.scan.archives.tar_files import TarAnalyser
+from heliotrope.scan.archives.zfiles import ZfileAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
 from heliotrope.scan.frameworks.executables import ExecutableAnalyser
 from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
@@ -44,6 +45,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     PointerAnalyser(),
     IdxAnalyser(),
     PackedAnalyser(),
+    ZfileAnalyser(),
     OnnxAnalyser(),
     JsonTreesAnalyser(),
     UbjsonTreesAnalyser(),

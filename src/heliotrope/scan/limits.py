@@ -11,11 +11,14 @@ MIB = 2**20
 class ScanLimits:
     """Where the inspection of one file stops. Reaching a limit is a finding, and the verdict is at least incomplete."""
 
-    max_opcodes: int = 16_000_000
-    """Pickle opcodes in all streams of a file: some seconds of work. Weights are raw bytes, so models have under 100,000."""
-    max_stack: int = 1_000_000
-    """Entries of the pickle machine's stack, at up to 40 bytes each. Picklers batch by 1,000; only a huge tuple needs more."""
-    max_memo: int = 6_000_000
+    max_opcodes: int = 64_000_000
+    """Steps of the pickle machine in all streams of a file, a quarter of a minute's work. Runs of one constant and repetitions
+    without effect count once. Weights are raw bytes, so models have under 100,000; a cache of small objects has millions."""
+    max_events: int = 3_200_000
+    """Imports, calls, states and changed objects of one stream, at some microseconds each. A list of three million dates fits."""
+    max_stack: int = 12_000_000
+    """Entries of the pickle machine's stack, at 8 bytes each. Picklers batch by 1,000; only a huge tuple needs more."""
+    max_memo: int = 8_000_000
     """Entries of the pickle machine's memo, at 8 bytes each."""
     max_sparse_memo: int = 200_000
     """Memo entries written out of order, which no pickler does, at about 150 bytes each."""
@@ -114,6 +117,8 @@ class Budget:
     members: int
     candidates: int
     unpacked: int
+    reserve: int = 2_000_000
+    """Opcodes for the search behind the stream that used up the others; given out once."""
 
     @classmethod
     def of(cls, limits: ScanLimits, size: int = 0) -> "Budget":

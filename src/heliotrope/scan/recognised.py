@@ -73,6 +73,7 @@ _PICKLES = (
         {
             "pickle",
             "joblib",
+            "joblib-zfile",
             "torch-zip",
             "torch-legacy",
             "torch-tar",

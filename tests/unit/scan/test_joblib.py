@@ -233,11 +233,6 @@ def test_nothing_is_clean_that_was_cut(tmp_path: Path) -> None:
         assert scan_bytes(tmp_path, SAMPLE[:size], "m.joblib").verdict != "clean", size
 
 
-NUMERIC = dumped(
-    {"a": NUMBERS, "b": [ARRAYS["records"], numpy.array(["ab"])], "c": numpy.float32(1), "d": NUMBERS.dtype}
-)
-"""Without arrays of objects: numpy reads beyond a list of them that is shorter than the shape says."""
-
 LOADER = """
 import contextlib, io, pathlib, pickle, sys, warnings
 from joblib.numpy_pickle import NumpyUnpickler
@@ -264,6 +259,7 @@ HARMLESS = {
     "numpy._core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct",
     "numpy.matrix",
+    "_codecs.encode",
 }
 
 
@@ -271,7 +267,7 @@ def test_damage_neither_crashes_the_scan_nor_what_loads_a_clean_file(tmp_path: P
     choose = random.Random(0)
     (clean := tmp_path / "clean").mkdir()
     for number in range(1500):
-        damaged = bytearray(NUMERIC)
+        damaged = bytearray(SAMPLE)
         for _ in range(choose.choice((1, 1, 2))):
             damaged[choose.randrange(len(damaged))] = choose.choice((choose.randrange(256), 0, 1, 63, 255))
         if scan_bytes(tmp_path, bytes(damaged), "m.joblib").verdict == "clean":
@@ -322,3 +318,38 @@ def dtype_opcodes(
         + bytes([flags])
         + b"tb"
     )
+
+
+# files of releases before 0.10
+
+
+def zfile(data: bytes, *, announced: int | None = None, python2: bool = False) -> bytes:
+    """As joblib 0.8 and 0.9 wrote with `compress`."""
+    size = f"{len(data) if announced is None else announced:#x}"
+    return b"ZF" + size.ljust(20 if python2 else 19).encode() + zlib.compress(data, 3)
+
+
+@pytest.mark.parametrize("python2", [True, False])
+def test_compressed_files_before_0_10(*, python2: bool, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, zfile(pickle.dumps({"a": 1}, 2), python2=python2), "m.joblib")
+    assert (report.verdict, report.format, report.findings) == ("clean", "joblib-zfile", ())
+    evil = b"\x80\x02" + SYSTEM + b"."
+    assert scan_bytes(tmp_path, zfile(evil, python2=python2), "m").verdict == "malicious"
+    (tmp_path / "real").write_bytes(zfile(b"\x80\x02K\x07.", python2=python2))
+    with pytest.warns(DeprecationWarning, match="less than 0.10"):
+        assert joblib.load(tmp_path / "real") == 7
+
+
+def test_what_is_wrong_with_a_compressed_file_before_0_10_is_said(tmp_path: Path) -> None:
+    whole = zfile(pickle.dumps({"a": [1, 2, 3]}, 2))
+    for data in (whole[:-4], zfile(b"\x80\x02N.", announced=9), zfile(b"no pickle"), zfile(b""), whole[:21]):
+        assert scan_bytes(tmp_path, data, "m.joblib").verdict in ("incomplete", "unsupported")
+
+
+def test_arrays_in_files_of_their_own_are_suspicious(tmp_path: Path) -> None:
+    """NDArrayWrapper reads any file that its state names."""
+    wrapper = (
+        glob("joblib.numpy_pickle", "NDArrayWrapper") + b")\x81}(" + text("filename") + text("../../x.npy") + b"ub."
+    )
+    for data in (b"\x80\x02" + wrapper, zfile(b"\x80\x02" + wrapper)):
+        assert scan_bytes(tmp_path, data, "m.joblib").verdict == "suspicious"

@@ -194,7 +194,8 @@ def test_overlapping_members_do_not_multiply_the_work(tmp_path: Path) -> None:
     length = 46 + len("archive/data.pkl")
     entries = archive[start : start + length] * 3000
     count = struct.pack("<HHLLH", 3000, 3000, len(entries), start, 0)
-    report = scan_bytes(tmp_path, archive[:start] + entries + archive[end : end + 8] + count, "m.pt")
+    overlapping = archive[:start] + entries + archive[end : end + 8] + count
+    report = scan_bytes(tmp_path, overlapping, "m.pt", limits=ScanLimits(max_opcodes=1_000_000))
     assert report.verdict == "suspicious"
     assert "max_opcodes" in [item.limit for item in report.incomplete]
 

@@ -230,7 +230,7 @@ def test_the_stream_after_a_broken_one_is_analysed(tmp_path: Path) -> None:
 
 
 def test_text_behind_a_pickle_is_not_taken_for_one(tmp_path: Path) -> None:
-    prose = b"class\nfoo\nimport\nbar\nos.system('x')\n" * 20
+    prose = b"Notes on a\nclass\nfoo\nimport\nbar\nos.system('x')\n" * 20
     report = scan_bytes(tmp_path, pickle.dumps([1, 2], 2) + prose)
     assert report.verdict == "clean"
     assert rules(report) == {"pickle-trailing-data"}

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, BrokenStreamError, State
+from heliotrope.scan.pickles import text_numbers
+from heliotrope.scan.pickles.state import BYTES_WIDTH, COUNTED_TEXT, MARK_BITS, MARK_MASK, BrokenStreamError, State
 
 __all__ = ["HANDLERS", "Handlers"]
+
+_LONG_NUMBER = 64 * 1024
+"""Lines of numbers from here on are not checked: what unpicklers accept depends on their configuration."""
 
 
 class Handlers(State):
     """The state with the methods that change it."""
 
     def op_pop(self, index: int) -> int:
-        if self._marks and self._marks[-1] == len(self._stack):
+        if self._marks and self._marks[-1] & MARK_MASK == len(self._stack):
             self._marks.pop()
         else:
             self._stack.pop()
@@ -37,18 +41,27 @@ class Handlers(State):
 
     def op_frame(self, index: int) -> int:
         size = int.from_bytes(self._buffer[index + 1 : index + 9], "little")
-        self.frame_end = self._at(index) + 9 + size
-        if self.frame_end > self._source.size and not self._lenient:
+        begin = self._at(index) + 9
+        self.frame_end = begin + size
+        if self._lenient:
+            return index + 9
+        if self.frame_end > self._source.size:
             self._observer.defect("a frame is longer than the file", self._at(index))
+        elif self._barrier and self.frame_end > self._barrier:
+            self._observer.disputed("a frame begins within another one and ends outside", self._at(index))
+        elif not self._barrier and size:
+            self._barrier = self.frame_end
+            self._safe = min(self._safe, self._barrier - self._base)
         return index + 9
 
     def op_mark_tuple(self, index: int) -> int:
+        begun = self._marks[-1] >> MARK_BITS
         self._stack.append(self._tuple(self._cut()))
+        self._marked = self._tuple_serial, begun
         return index + 1
 
     def op_mark_list(self, index: int) -> int:
-        self._cut()
-        self._stack.append(op.LIST)
+        self._stack.append(len(self._cut()) << op.KIND_BITS | op.LIST)
         return index + 1
 
     def op_mark_dict(self, index: int) -> int:
@@ -64,31 +77,32 @@ class Handlers(State):
     def op_additems(self, index: int) -> int:
         self._cut()
         if self._stack[-1] & op.KIND_MASK != op.SET:
-            self._observer.filled(self._stack[-1], use="add", offset=self._at(index))
+            self._fill(self._stack[-1], "add", index)
         return index + 1
 
     def op_append(self, index: int) -> int:
         self._stack.pop()
-        return self._fill_one(index, "append")
+        if self._stack[-1] & op.KIND_MASK == op.LIST:
+            self._stack[-1] += 1 << op.KIND_BITS
+        else:
+            self._fill(self._stack[-1], "append", index)
+        return index + 1
 
     def op_setitem(self, index: int) -> int:
         self._stack.pop()
         self._stack.pop()
-        return self._fill_one(index, "items")
-
-    def _fill_one(self, index: int, use: str) -> int:
-        if self._stack[-1] & op.KIND_MASK not in op.CONTAINERS:
-            self._observer.filled(self._stack[-1], use=use, offset=self._at(index))
+        if self._stack[-1] & op.KIND_MASK != op.DICT:
+            self._fill(self._stack[-1], "items", index)
         return index + 1
+
+    def _fill(self, target: int, use: str, index: int) -> None:
+        self._tell()
+        self._observer.filled(target, use=use, offset=self._at(index))
 
     def op_get(self, index: int) -> int:
         where, after = self._number(index + 1)
         self._stack.append(self._recall(where))
         return after
-
-    def op_long_binget(self, index: int) -> int:
-        self._stack.append(self._recall(int.from_bytes(self._buffer[index + 1 : index + 5], "little")))
-        return index + 5
 
     def op_put(self, index: int) -> int:
         where, after = self._number(index + 1)
@@ -99,18 +113,14 @@ class Handlers(State):
 
     def op_number_line(self, index: int) -> int:
         line, after = self._line(index + 1)
-        text = line.strip().rstrip(b"L") if self._buffer[index] == 0x4C else line.strip()
-        if len(text) < 64:
-            try:
-                float(text) if self._buffer[index] == 0x46 else int(text)
-            except ValueError:
-                raise BrokenStreamError("a number is malformed") from None
+        if len(line) < _LONG_NUMBER and not text_numbers.is_number(line, floating=self._buffer[index] == 0x46):
+            raise BrokenStreamError("a number is malformed")
         self._stack.append(op.OPAQUE)
         return after
 
     def op_text_line(self, index: int) -> int:
         line, after = self._line(index + 1)
-        if self._buffer[index] == 0x53 and line.strip()[:1] not in (b"'", b'"'):
+        if self._buffer[index] == 0x53 and line[:1] not in (b"'", b'"'):
             raise BrokenStreamError("a string is not quoted")
         self._stack.append(self._at(index) << op.KIND_BITS | op.STR)
         return after
@@ -137,16 +147,20 @@ class Handlers(State):
         return size
 
     def op_readonly(self, index: int) -> int:
+        """It asks an object for its memory, which since Python 3.12 may be a method of its class."""
+        if op.GLOBAL <= self._stack[-1] & op.KIND_MASK <= op.INSTANCE:
+            self._fill(self._stack[-1], "buffer", index)
         return index + 1
 
     def op_global(self, index: int) -> int:
-        module, after = self._line(index + 1)
-        name, after = self._line(after)
+        module, after = self._last_line(index + 1)
+        name, after = self._last_line(after)
         self._stack.append(self._import(module, name, index))
         return after
 
     def _import(self, module: bytes, name: bytes, index: int) -> int:
         names = self._name(module), self._name(name)
+        self._tell()
         return self._observer.imported(*names, protocol=self._protocol, offset=self._at(index))
 
     def _name(self, line: bytes) -> str:
@@ -159,6 +173,7 @@ class Handlers(State):
 
     def op_stack_global(self, index: int) -> int:
         name, module = self.text(self._stack.pop()), self.text(self._stack.pop())
+        self._tell()
         if module is None or name is None:
             tag = self._observer.computed_name(self._at(index))
         else:
@@ -167,8 +182,8 @@ class Handlers(State):
         return index + 1
 
     def op_inst(self, index: int) -> int:
-        module, after = self._line(index + 1)
-        name, after = self._line(after)
+        module, after = self._last_line(index + 1)
+        name, after = self._last_line(after)
         callee = self._import(module, name, index)
         arguments = self._tuple(self._cut())
         self._stack.append(self._call(callee, arguments, "call", index))
@@ -185,8 +200,12 @@ class Handlers(State):
         return index + 1
 
     def op_newobj_ex(self, index: int) -> int:
+        """With arguments by name, of which nothing is known, the others are only a part: no condition can be checked."""
         self._stack.pop()
-        return self.op_newobj(index)
+        self._stack.pop()
+        callee = self._stack.pop()
+        self._stack.append(self._call(callee, op.OPAQUE, "new", index))
+        return index + 1
 
     def op_reduce(self, index: int) -> int:
         arguments, callee = self._stack.pop(), self._stack.pop()
@@ -194,27 +213,38 @@ class Handlers(State):
         return index + 1
 
     def _call(self, callee: int, arguments: int, use: str, index: int) -> int:
+        self._tell()
         return self._observer.called(self, callee, arguments, use=use, offset=self._at(index))
 
     def op_build(self, index: int) -> int:
         state, target = self._stack.pop(), self._stack.pop()
         self._resume = -1
+        self._tell()
         self._stack.append(self._observer.built(self, target, state, offset=self._at(index)))
-        return index + 1 if self._resume < 0 else self._resume - self._base
+        if self._resume < 0:
+            return index + 1
+        if self._barrier <= self._at(index + 1):
+            self._barrier = 0  # joblib ends the frame before the bytes of an array
+        return self._resume - self._base
 
     def op_persid(self, index: int) -> int:
-        _, after = self._line(index + 1)
+        identifier, after = self._last_line(index + 1)
+        if not identifier.isascii():
+            raise BrokenStreamError("a persistent id is not ASCII")
+        self._tell()
         self._stack.append(self._observer.persistent(self, op.OPAQUE, offset=self._at(index)))
         return after
 
     def op_binpersid(self, index: int) -> int:
         identifier = self._stack.pop()
+        self._tell()
         self._stack.append(self._observer.persistent(self, identifier, offset=self._at(index)))
         return index + 1
 
     def op_ext(self, index: int) -> int:
         width = {0x82: 1, 0x83: 2, 0x84: 4}[self._buffer[index]]
         code = int.from_bytes(self._buffer[index + 1 : index + 1 + width], "little")
+        self._tell()
         self._stack.append(self._observer.extension(code, self._at(index)))
         return index + 1 + width
 
@@ -241,7 +271,6 @@ HANDLERS: dict[int, Callable[[Any, int], int]] = {
     0x64: Handlers.op_mark_dict,
     0x67: Handlers.op_get,
     0x69: Handlers.op_inst,
-    0x6A: Handlers.op_long_binget,
     0x6C: Handlers.op_mark_list,
     0x6F: Handlers.op_obj,
     0x70: Handlers.op_put,

@@ -8,6 +8,7 @@ from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, misused_state
+from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
@@ -72,7 +73,10 @@ class Judge:
         self._in_array = in_array
         self._inner: list[tuple[Judge, bool]] = []
         """Judges of the pickles inside arrays, and whether only what is dangerous counts."""
+        self._arrays = ArrayStates()
         self._numbers: dict[tuple[str, str], int] = {}
+        self._written: dict[tuple[str, str, bool], int] = {}
+        """Imports as they are written, those of Python 2 apart; no more than three times as many as globals."""
         self._uses: list[Use] = []
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._defects: dict[str, int] = {}
@@ -87,14 +91,10 @@ class Judge:
     # what the machine tells
 
     def imported(self, module: str, name: str, *, protocol: int, offset: int) -> int:
-        if protocol < 3:
-            renamed = self._policy.python3_name(module, name)
-            # Without the mapping, which some loaders switch off, the name means something else; the worse one counts.
-            if self._is_dangerous(renamed) or not self._is_dangerous((module, name)):
-                module, name = renamed
-        number = self._numbers.get((module, name))
+        written = (module, name, protocol < 3)
+        number = self._written.get(written)
         if number is None:
-            number = self._new(module, name)
+            number = self._written[written] = self._number_of(module, name, python2=protocol < 3)
         use = self._uses[number]
         use.count += 1
         use.pushed += 1
@@ -105,12 +105,22 @@ class Judge:
             self._note("pickle-dotted-name", f"imports {use.full_name}, which {use.entry.reason}", offset, use)
         return number << op.KIND_BITS | op.GLOBAL
 
+    def _number_of(self, module: str, name: str, *, python2: bool) -> int:
+        if python2:
+            renamed = self._policy.python3_name(module, name)
+            # Without the mapping, which some loaders switch off, the name means something else; the worse one counts.
+            if self._is_dangerous(renamed) or not self._is_dangerous((module, name)):
+                module, name = renamed
+        number = self._numbers.get((module, name))
+        return self._new(module, name) if number is None else number
+
     def _new(self, module: str, name: str) -> int:
         if len(self._uses) >= self._limits.max_globals:
+            self._note("pickle-unknown-state", f"imports more than {self._limits.max_globals} different things", 0)
             raise LimitReachedError("max_globals", f"more than {self._limits.max_globals} different imports")
         number = self._numbers[module, name] = len(self._uses)
         self._uses.append(Use(module, name, self._policy.lookup(module, name)))
-        if _PLAUSIBLE.fullmatch(module) and _PLAUSIBLE.fullmatch(name):
+        if _PLAUSIBLE.fullmatch(module) and (not name or _PLAUSIBLE.fullmatch(name)):
             self.plausible_imports += 1
         return number
 
@@ -137,10 +147,15 @@ class Judge:
     def defect(self, reason: str, offset: int) -> None:
         self._defects.setdefault(reason, offset)
 
+    def disputed(self, reason: str, offset: int) -> None:
+        self._note("pickle-split-frame", reason, offset)
+
     def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
         kind = callee & op.KIND_MASK
         self.calls += 1
         if kind == op.GLOBAL:
+            if use == "new":
+                self._arrays.made(machine, offset + 1)
             return self._called_global(machine, callee >> op.KIND_BITS, arguments, use, offset)
         if kind in _OBJECTS:
             name = self._uses[callee >> op.KIND_BITS].full_name
@@ -173,6 +188,7 @@ class Judge:
                 self._note("pickle-framework-code", message, offset, target)
         if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
             self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
+            self._arrays.made(machine, offset + 1)
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
         target.begun = offset + 1
         if entry.shape == "dtype":
@@ -235,6 +251,10 @@ class Judge:
         problem = misused_state(self, machine, use.entry, state) if use is not None else ""
         if use is not None and problem:
             self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
+        if use is not None and _is_array(use.entry, use.name):
+            problem = self._arrays.problem(machine, state, lambda tag: self._uses[tag >> op.KIND_BITS].full_name)
+            if problem:
+                self._note("pickle-unknown-state", f"sets a state of {use.full_name} {problem}", offset, use)
         if target & op.KIND_MASK == op.USED:
             name = self._uses[target >> op.KIND_BITS].full_name
             message = f"sets the state of {name} again, which runs what was set before"
@@ -316,6 +336,8 @@ class Judge:
             self._note("pickle-object-overwrite", message, offset, changed)
         elif kind == op.UNRESOLVED:
             self._note("pickle-object-overwrite", f"{verb} something that cannot be resolved", offset)
+        elif kind == op.LIST and use == "items":
+            self._note("pickle-unknown-state", "replaces items of a list, which no pickler does", offset)
         elif kind == op.PERSISTENT:
             self._note("pickle-unknown-state", f"{verb} an object outside the file", offset)
         elif kind in _OBJECTS:
@@ -360,7 +382,8 @@ class Judge:
         name = use.full_name if use is not None else None
         pending = self._pending.get((rule, name or key))
         if pending is None:
-            if len(self._pending) > 2 * self._limits.max_findings:
+            room = 2 if rule in _HARMLESS else 20  # a flood of harmless things must not hide what harms
+            if len(self._pending) > room * self._limits.max_findings:
                 return
             pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
         pending.count += 1
@@ -417,6 +440,11 @@ class Judge:
             context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
 
 
+def _is_array(entry: Entry, name: str) -> bool:
+    return entry.framework == "numpy" and name in ARRAY_CLASSES
+
+
+_HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
 _REFERENCES = {
     "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
     "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),

@@ -4,7 +4,6 @@ from typing import Final
 
 __all__ = [
     "BYTES",
-    "CONTAINERS",
     "DICT",
     "FIXED_PUSHES",
     "GLOBAL",
@@ -38,6 +37,7 @@ INSTANCE: Final = 5
 TUPLE: Final = 6
 """A tuple; the payload is a serial number, 0 for the empty one."""
 LIST: Final = 7
+"""The payload is how many items it has at least: those it had when it came onto the stack, and what was appended there."""
 DICT: Final = 8
 SET: Final = 9
 PERSISTENT: Final = 10
@@ -66,8 +66,6 @@ FIXED_PUSHES: Final[dict[int, tuple[int, int]]] = {
     0x97: (1, OPAQUE),  # NEXT_BUFFER: an out-of-band buffer
 }
 """Opcode to (length with argument, tag): those that only push a constant."""
-
-CONTAINERS: Final = frozenset({LIST, DICT, SET})
 
 STARTS: Final = (
     frozenset(b"(NIJKMLFGSTUVXBCcP])}") | {0x80, 0x82, 0x83, 0x84} | set(range(0x88, 0x90)) | {0x95, 0x96, 0x97}

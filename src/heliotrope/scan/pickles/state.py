@@ -1,19 +1,36 @@
 """What the pickle machine knows while it runs: stack, marks, memo, and the text and tuples behind its tags."""
 
 import codecs
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from heliotrope.scan.interface import Source
+from heliotrope.scan.interface import LimitReachedError, Source
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.pickles import opcodes as op
+from heliotrope.scan.pickles import text_numbers
 from heliotrope.scan.pickles.memo import Memo
 from heliotrope.scan.sources import find_byte
 
-__all__ = ["BYTES_WIDTH", "COUNTED_TEXT", "BrokenStreamError", "Observer", "State", "StreamEnd"]
+__all__ = [
+    "BYTES_WIDTH",
+    "COUNTED_TEXT",
+    "MARK_BITS",
+    "MARK_MASK",
+    "RING",
+    "BrokenStreamError",
+    "Observer",
+    "State",
+    "StreamEnd",
+]
 
-_RING = 1024
+RING: Final = 1024
 """Tuples whose items are remembered. A call's arguments are built right before it; older ones count as unknown."""
+
+MARK_BITS: Final = 24
+MARK_MASK: Final = 2**MARK_BITS - 1
+"""Of a mark, the bits of its depth; above them is the offset of its opcode. The limit of the stack is below 2 ** 24."""
 
 _SHORT_TUPLE = 8
 """Items remembered of a tuple; what the policy looks at is among the first."""
@@ -69,6 +86,7 @@ class Observer(Protocol):
     def persistent(self, machine: "State", identifier: int, *, offset: int) -> int: ...
     def extension(self, code: int, offset: int) -> int: ...
     def defect(self, reason: str, offset: int) -> None: ...
+    def disputed(self, reason: str, offset: int) -> None: ...
 
 
 class State:
@@ -79,19 +97,28 @@ class State:
         self._observer = observer
         self._limits = limits
         self._budget = budget
-        self._stack: list[int] = []
-        self._marks: list[int] = []
+        self._stack = array("q")
+        self._marks = array("q")
         self._memo = Memo(limits.max_sparse_memo)
         self._protocol = 0
         self._buffer = b""
         self._base = 0
-        self._tuples: list[tuple[int, list[int]] | None] = [None] * _RING
+        self._tuples: list[tuple[int, Sequence[int]] | None] = [None] * RING
         self._tuple_serial = 0
+        self._marked = (0, 0)
+        """Of the last TUPLE, its serial number and the offset of its mark."""
         self._lenient = False
+        self._earlier = False
         self._resume = -1
         self._texts: dict[int, str | None] = {}
         self.frame_end = 0
         """Where the frame ends that was begun last."""
+        self.told = 0
+        """How often the observer was told of an import, a call, a state, items or a persistent id."""
+        self._barrier = 0
+        """Where the frame ends that the unpickler of C has in its buffer; 0 outside of one."""
+        self._safe = 0
+        """Index of the buffer below which the next opcode may begin without further ado."""
 
     @property
     def source(self) -> Source:
@@ -113,6 +140,11 @@ class State:
         """The tag put aside under an index; it is not recalled by this."""
         return self._memo.get(index)
 
+    def mark_of(self, tag: int) -> int:
+        """Offset of the mark of a tuple, when it is the one that was made last; otherwise -1."""
+        serial, begun = self._marked
+        return begun if tag == serial << op.KIND_BITS | op.TUPLE and serial == self._tuple_serial else -1
+
     @property
     def memo_is_dense(self) -> bool:
         """Whether MEMOIZE writes behind everything that was put aside so far."""
@@ -123,8 +155,8 @@ class State:
         serial = tag >> op.KIND_BITS
         if serial == 0:
             return []
-        kept = self._tuples[serial % _RING]
-        return kept[1] if kept is not None and kept[0] == serial else None
+        kept = self._tuples[serial % RING]
+        return list(kept[1]) if kept is not None and kept[0] == serial else None
 
     def text(self, tag: int) -> str | None:
         """The text of a string tag, or None when it is no text or longer than any name."""
@@ -162,10 +194,10 @@ class State:
             return self._buffer[index : index + length]
         return self._source.read(offset, length)
 
-    def _tuple(self, items: list[int]) -> int:
+    def _tuple(self, items: Sequence[int]) -> int:
         self._tuple_serial += 1
         serial = self._tuple_serial
-        self._tuples[serial % _RING] = (serial, items) if len(items) <= _SHORT_TUPLE else None
+        self._tuples[serial % RING] = (serial, items) if len(items) <= _SHORT_TUPLE else None
         return serial << op.KIND_BITS | op.TUPLE
 
     def _recall(self, index: int) -> int:
@@ -173,12 +205,14 @@ class State:
         if tag is None:
             if self._lenient:
                 return op.OPAQUE
+            if self._earlier:
+                return op.UNRESOLVED
             raise BrokenStreamError(f"it recalls memo entry {index}, which was never written")
         return self._observer.recalled(tag) if op.GLOBAL <= tag & op.KIND_MASK <= op.INSTANCE else tag
 
-    def _cut(self) -> list[int]:
+    def _cut(self) -> "array[int]":
         """Everything above the last mark."""
-        mark = self._marks.pop()
+        mark = self._marks.pop() & MARK_MASK
         items = self._stack[mark:]
         del self._stack[mark:]
         return items
@@ -194,15 +228,33 @@ class State:
             raise BrokenStreamError("a line of text does not end")
         return self._source.read(start, min(found - start, _MAX_LINE)), found + 1 - self._base
 
+    def _last_line(self, index: int) -> tuple[bytes, int]:
+        """A line, or what `pickle._Unpickler` takes for one at the end of the data: all but the last byte."""
+        try:
+            return self._line(index)
+        except BrokenStreamError:
+            start, end = self._base + index, self._source.size
+            return self._source.read(start, min(max(end - start - 1, 0), _MAX_LINE)), max(end - self._base, index)
+
     def _number(self, index: int) -> tuple[int, int]:
         line, after = self._line(index)
-        try:
-            return int(line[:40]), after
-        except ValueError:
-            raise BrokenStreamError("a memo index is no number") from None
+        where = text_numbers.memo_index(line)
+        if where is None:
+            raise BrokenStreamError("a memo index is no number")
+        return where, after
 
     def _at(self, index: int) -> int:
         return self._base + index
+
+    def _tell(self) -> None:
+        """Called before the observer is told something."""
+        self.told += 1
+        if self.told > self._limits.max_events:
+            raise LimitReachedError("max_events", f"more than {self._limits.max_events} imports, calls and changes")
+
+    def _count_at(self, index: int, width: int) -> int:
+        """Bytes of an opcode with a counted argument."""
+        return 1 + width + int.from_bytes(self._buffer[index + 1 : index + 1 + width], "little")
 
 
 def _unquoted(code: int, line: bytes) -> str | None:
@@ -210,7 +262,7 @@ def _unquoted(code: int, line: bytes) -> str | None:
     try:
         if code == 0x56:
             return line.decode("raw-unicode-escape")
-        quoted = line.strip()
+        quoted = line
         if len(quoted) < 2 or quoted[:1] not in (b"'", b'"') or quoted[-1:] != quoted[:1]:
             return None
         return codecs.escape_decode(quoted[1:-1])[0].decode("ascii", "replace")

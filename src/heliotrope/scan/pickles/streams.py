@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from heliotrope.scan.interface import Context, Recognised, Source, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
@@ -19,15 +20,33 @@ _PROBE_OPCODES = 20_000
 """Opcodes a file without header may run for before it counts as a pickle anyway: text never gets far."""
 
 _CHUNK = 2**20
+_LONGEST_TEXTS = 256
 _OVERLAP = 512
 """Longer than what the patterns match."""
 
-_HEADER = re.compile(rb"\x80[\x02-\x05]")
-_TEXT_IMPORTS = (
-    re.compile(rb"c([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
-    re.compile(rb"i([A-Za-z_][\w.]{0,100})\n([A-Za-z_][\w.]{0,100})\n"),
+_ZIP_MEMBER = b"PK\x03\x04"
+
+_HEADER = re.compile(rb"\x80[\x00-\x05](?=[" + re.escape(bytes(sorted(STARTS))) + rb"])", re.DOTALL)
+_NAME = rb"([A-Za-z_][\w.]{0,100})"
+_PUT = rb"(?:\x94|q.|r.{4}|p\d{1,9}\n)?"
+_PICKLE_NAMES = (
+    ".pkl",
+    ".pickle",
+    ".p",
+    ".pk",
+    ".joblib",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".dill",
+    ".cloudpickle",
+    ".sav",
 )
-"""GLOBAL and INST with names. Each begins with one literal byte, which lets the search run at memory speed."""
+"""Of files that somebody unpickles, whatever they begin with."""
+
+_BEGIN_NO_TEXT = frozenset(b"(])}N") | frozenset(range(0x80, 256))
+"""First bytes of a stream with which no line of text begins."""
 
 _TORCH_LEGACY = re.compile(rb"(?:\x80.)?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
 """The magic number torch wrote before its zip format (a LONG1 of ten bytes)."""
@@ -51,8 +70,7 @@ class PickleAnalyser:
     format = "pickle"
 
     def accepts(self, source: Source, name: str) -> bool:
-        del name  # the content decides
-        return looks_like_pickle(source)
+        return looks_like_pickle(source, hinted=name.lower().endswith(_PICKLE_NAMES))
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name
@@ -63,8 +81,11 @@ class PickleAnalyser:
         return Recognised("joblib" if inline else "pickle")
 
 
-def looks_like_pickle(source: Source) -> bool:
-    """Whether an unpickler would begin to load this: it has a header, or gets to its end, to a call or into danger."""
+def looks_like_pickle(source: Source, *, hinted: bool = False) -> bool:
+    """Whether an unpickler would begin to load this: it has a header, or gets to its end, to a call or into danger.
+
+    An import alone counts in a file with a pickle's name (`hinted`), or when it does not begin as a line of text does.
+    """
     head = source.read(0, 2)
     if len(head) < 2 or head[0] not in STARTS:
         return False
@@ -74,7 +95,9 @@ def looks_like_pickle(source: Source) -> bool:
     judge = Judge(shipped_policy(), limits)
     budget = Budget.of(limits)
     end = Machine(source, judge, limits, budget).run(0, max_opcodes=_PROBE_OPCODES)
-    return end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger
+    if end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger:
+        return True
+    return judge.plausible_imports > 0 and (hinted or head[0] in _BEGIN_NO_TEXT)
 
 
 def credible_pickle(source: Source, context: Context) -> bool:
@@ -82,6 +105,10 @@ def credible_pickle(source: Source, context: Context) -> bool:
     if source.read(0, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, 0)
+    if (
+        source.read(0, 4) == _ZIP_MEMBER
+    ):  # "PK": a persistent id full of control characters, for which no loader has an object
+        return judge.dangerous
     return _credible(judge, end, header=_has_header(source, 0))
 
 
@@ -130,8 +157,8 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     """Analyse the stream at the position; False when there is none, or when it broke and the rest must be searched."""
     if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
         return False
-    judge, end = _run(source, context, walk.position)
-    credible = certain or _credible(judge, end, header=_has_header(source, walk.position))
+    judge, end = _run(source, context, walk.position, earlier=not certain)
+    credible = certain or _credible(judge, end, header=True)
     if not credible and not end.complete:
         return False
     judge.commit(context, persistent_ids_known=persistent_ids_known)
@@ -144,14 +171,18 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     context.notes.incomplete(
         f"the pickle breaks off: {end.reason}", limit=end.limit, member=context.member, offset=context.base + end.offset
     )
+    if context.budget.opcodes <= 0:
+        context.budget.opcodes, context.budget.reserve = context.budget.reserve, 0
     walk.broken = True
     walk.position = min(max(end.offset, walk.position + 1), source.size)
     return False
 
 
-def _run(source: Source, context: Context, offset: int, *, lenient: bool = False) -> tuple[Judge, StreamEnd]:
+def _run(
+    source: Source, context: Context, offset: int, *, lenient: bool = False, earlier: bool = False
+) -> tuple[Judge, StreamEnd]:
     judge = Judge(shipped_policy(), context.limits)
-    end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient)
+    end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient, earlier=earlier)
     return judge, end
 
 
@@ -159,8 +190,9 @@ def _credible(judge: Judge, end: StreamEnd, *, header: bool) -> bool:
     """Random bytes seldom import anything by a name, and seldom reach STOP after computing one.
 
     Without a header, a line of prose that begins with a c looks like an import; only what goes on from there counts.
+    Right behind a stream (`header`, too), where whoever loads once more begins, an import is enough.
     """
-    if end.complete and judge.computed > 0 and end.opcodes >= 8:
+    if judge.computed > 0 and end.opcodes >= 8 and (end.complete or (header and judge.calls > 0)):
         return True
     if judge.plausible_imports == 0:
         return False
@@ -168,13 +200,16 @@ def _credible(judge: Judge, end: StreamEnd, *, header: bool) -> bool:
 
 
 def _has_header(source: Source, offset: int) -> bool:
-    return _HEADER.match(source.read(offset, 2)) is not None
+    return _HEADER.match(source.read(offset, 3)) is not None
 
 
 def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
     for offset, length in judge.nested:
         name = f"bytes at {context.base + offset}"
         inside = context.inside(name)
+        if inside.depth > context.limits.max_depth:
+            message = f"loads bytes in bytes, more than {context.limits.max_depth} levels deep, which no model does"
+            context.notes.add("pickle-unknown-state", message, member=inside.member, offset=context.base + offset)
         if context.nested(SliceSource(source, offset, length), name, inside) is None:
             context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
 
@@ -235,14 +270,53 @@ def _candidates(source: Source, start: int) -> Iterator[tuple[int, bool]]:
     offset = start
     while data := source.read(offset, _CHUNK + _OVERLAP):
         found = {match.start(): True for match in _HEADER.finditer(data) if match.start() < _CHUNK}
-        for pattern in _TEXT_IMPORTS:
-            for match in pattern.finditer(data):
-                names = policy.python3_name(match[1].decode("ascii"), match[2].decode("ascii"))
-                if match.start() < _CHUNK and policy.lookup(*names).kind == "dangerous":
-                    found.setdefault(match.start(), False)
+        for place, module, name in _named_imports(data):
+            names = policy.python3_name(module.decode("ascii"), name.decode("ascii"))
+            if place < _CHUNK and policy.lookup(*names).kind == "dangerous":
+                found.setdefault(place, False)
         for place in sorted(found):
             yield offset + place, found[place]
         offset += _CHUNK
+
+
+def _named_imports(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Where in some bytes an import by two names may stand: offset, module, name."""
+    lines, behind_texts, texts = _patterns()
+    for pattern in lines:
+        for match in pattern.finditer(data):
+            yield match.start(), match[1], match[2]
+    for found in behind_texts.finditer(data):
+        begin = max(found.end() - _LONGEST_TEXTS, 0)
+        window = data[begin : found.end()]
+        for pattern in texts:
+            text = pattern.search(window)
+            if text is not None:
+                yield begin + text.start(), text[1], text[2]
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[bytes], ...], re.Pattern[bytes], tuple[re.Pattern[bytes], ...]]:
+    """GLOBAL and INST; STACK_GLOBAL behind a text or what puts one aside; and that behind two texts of one kind.
+
+    The former begin with one literal byte, which lets the search run at memory speed.
+    """
+    lines = tuple(re.compile(code + _NAME + rb"\n" + _NAME + rb"\n") for code in (b"c", b"i"))
+    behind_texts = re.compile(
+        rb"\x93(?:(?<=[\w.][\w.]\x93)|(?<=[\x94\n]\x93)|(?<=[\w.]q.\x93)|(?<=[\w.]r.{4}\x93))", re.DOTALL
+    )
+    texts = tuple(
+        re.compile(begin + _NAME + end + _PUT + begin + _NAME + end + _PUT + rb"\x93\Z", re.DOTALL)
+        for begin, end in (
+            (rb"\x8c[\x01-\x64]", b""),
+            (rb"X[\x01-\x64]\0\0\0", b""),
+            (rb"\x8d[\x01-\x64]\0{7}", b""),
+            (rb"U[\x01-\x64]", b""),
+            (rb"T[\x01-\x64]\0\0\0", b""),
+            (rb"V", rb"\n"),
+            (rb"S['\"]", rb"['\"]\n"),
+        )
+    )
+    return lines, behind_texts, texts
 
 
 _START_BYTES = frozenset(bytes([code]) for code in STARTS)

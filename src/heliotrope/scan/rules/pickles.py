@@ -113,6 +113,14 @@ RULES: tuple[Rule, ...] = (
         (UNSAFE_ARTIFACT, MASQUERADING, "CWE-502"),
     ),
     rule(
+        "pickle-split-frame",
+        "Unpicklers read different programs from this pickle",
+        "high",
+        "A frame does not end where an opcode ends. Depending on unpickler and kind of file, the rest of the frame is dropped, read, or an error.",
+        DO_NOT_LOAD,
+        (UNSAFE_ARTIFACT, MASQUERADING, "CWE-502"),
+    ),
+    rule(
         "pickle-trailing-data",
         "Bytes follow the pickle",
         "info",
