@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from heliotrope.core.findings import SEVERITIES, Confidence, Location, Rule, fingerprint
+from heliotrope.core.findings import SEVERITIES, Confidence, Fix, Location, Rule, fingerprint
 from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
 from heliotrope.core.text import printable
 from heliotrope.scan.limits import ScanLimits
@@ -25,6 +25,7 @@ class _Gathered:
     global_name: str | None
     key: str
     confidence: Confidence
+    fix: str = ""
     count: int = 0
     locations: list[Location] = field(default_factory=list)
 
@@ -52,6 +53,7 @@ class Collector:
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        fix: str = "",
     ) -> None:
         identity = (rule, global_name or key)
         item = self._gathered.get(identity)
@@ -59,7 +61,7 @@ class Collector:
             if len(self._gathered) >= self._limits.max_findings:
                 self._overflow()
                 return
-            item = _Gathered(rule, message, global_name, key, confidence)
+            item = _Gathered(rule, message, global_name, key, confidence, fix)
             self._gathered[identity] = item
         item.count += count
         if len(item.locations) < self._limits.max_locations:
@@ -132,7 +134,7 @@ class Collector:
             count=item.count,
             locations=tuple(item.locations),
             taxonomy=rule.taxonomy,
-            fix=rule.fix,
+            fix=Fix(text=f"{rule.fix.text} {item.fix}", safe=False) if item.fix else rule.fix,
         )
 
 

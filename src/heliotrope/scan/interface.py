@@ -61,8 +61,12 @@ class Notes(Protocol):
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        fix: str = "",
     ) -> None:
-        """Note a finding. The same rule with the same global or key is counted, not repeated."""
+        """Note a finding. The same rule with the same global or key is counted, not repeated.
+
+        `fix` is advice on this one finding, beside that of its rule.
+        """
 
     def incomplete(
         self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None

@@ -135,12 +135,13 @@ class _Notes:
         offset: int | None = None,
         confidence: Confidence = "high",
         count: int = 1,
+        fix: str = "",
     ) -> None:
         place = member if isinstance(member, str) else None
         if rule not in self._rules:
             self._owner._nonsense(f"notes the rule {str(rule)[:60]!r}, which it does not declare", place)  # noqa: SLF001
             return
-        texts = (message, key, "" if global_name is None else global_name, "" if member is None else member)
+        texts = (message, key, "" if global_name is None else global_name, "" if member is None else member, fix)
         if (
             not all(isinstance(text, str) for text in texts)
             or not _is_place(offset)
@@ -158,6 +159,7 @@ class _Notes:
             offset=offset,
             confidence=confidence,
             count=count,
+            fix=fix,
         )
 
     def incomplete(

@@ -105,7 +105,7 @@ class Handlers(State):
                 float(text) if self._buffer[index] == 0x46 else int(text)
             except ValueError:
                 raise BrokenStreamError("a number is malformed") from None
-        self._stack.append(op.OPAQUE)
+        self._stack.append((self._at(index) + 1) << op.KIND_BITS | op.OPAQUE)
         return after
 
     def op_text_line(self, index: int) -> int:
@@ -127,7 +127,7 @@ class Handlers(State):
 
     def op_counted_number(self, index: int) -> int:
         width = 1 if self._buffer[index] == 0x8A else 4
-        self._stack.append(op.OPAQUE)
+        self._stack.append((self._at(index) + 1) << op.KIND_BITS | op.OPAQUE)
         return index + 1 + width + self._count_of(index, width)
 
     def _count_of(self, index: int, width: int) -> int:
@@ -186,7 +186,9 @@ class Handlers(State):
 
     def op_newobj_ex(self, index: int) -> int:
         self._stack.pop()
-        return self.op_newobj(index)
+        arguments, callee = self._stack.pop(), self._stack.pop()
+        self._stack.append(self._call(callee, arguments, "new-by-name", index))
+        return index + 1
 
     def op_reduce(self, index: int) -> int:
         arguments, callee = self._stack.pop(), self._stack.pop()
@@ -200,7 +202,10 @@ class Handlers(State):
         state, target = self._stack.pop(), self._stack.pop()
         self._resume = -1
         self._stack.append(self._observer.built(self, target, state, offset=self._at(index)))
-        return index + 1 if self._resume < 0 else self._resume - self._base
+        if self._resume < 0:
+            return index + 1
+        self.note_skipped(self._at(index))
+        return self._resume - self._base
 
     def op_persid(self, index: int) -> int:
         _, after = self._line(index + 1)

@@ -4,11 +4,13 @@ import re
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
+from heliotrope.scan.allowing import snippet
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.arguments import CONDITIONS, misuse
+from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
 from heliotrope.scan.pickles.arrays import follow_array
+from heliotrope.scan.pickles.distributions import distribution_problem
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -43,6 +45,8 @@ class Use:
     """It was called, or its use has been noted in another way."""
     begun: int = 0
     """Where the opcodes go on behind the object that was made of it last."""
+    ways: set[str] = field(default_factory=set)
+    """In which ways it was used, as the policy names them."""
     as_subclass: int = 0
     """How often it was the class of an array."""
     dtype: Dtype | None = None
@@ -155,6 +159,7 @@ class Judge:
         entry = target.entry
         target.acted = True
         target.calls += 1
+        target.ways.add(use)
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
         if entry.kind == "dangerous":
@@ -170,15 +175,30 @@ class Judge:
             if entry.code:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
-        if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
+        if entry.shape in ("class-first", "reconstructor") and items and items[0] & op.KIND_MASK == op.GLOBAL:
             self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
         target.begun = offset + 1
         if entry.shape == "dtype":
             number = self._dtype(machine, number, items)
         if entry.shape == "getattr":
-            return op.UNRESOLVED
+            return self._attribute(machine, items)
+        if entry.shape == "callee-first":  # it has set a state already
+            return number << op.KIND_BITS | op.USED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def _attribute(self, machine: State, items: list[int] | None) -> int:
+        """What getattr returns: one of the methods that the policy lists."""
+        owner = self.use_of(items[0]) if items else None
+        name = machine.text(items[1]) if items is not None and len(items) == 2 else None
+        if owner is None or name is None or f"{owner.full_name}.{name}" not in self._policy.attributes:
+            return op.UNRESOLVED
+        key = owner.module, f"{owner.name}.{name}"
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._new(*key)
+        self._uses[number].pushed += 1
+        return number << op.KIND_BITS | op.GLOBAL
 
     def _dtype(self, machine: State, number: int, items: list[int] | None) -> int:
         """The number of this one call; that of the function itself when there are too many, or it is an unusual one."""
@@ -209,6 +229,13 @@ class Judge:
         if use is not None and use.dtype is not None:
             self._complete_dtype(machine, use, target, offset)
         self._changed(target, "build", "sets the state of", offset, items)
+        if use is not None and use.entry.kind == "allowed":
+            problem = state_problem(self, machine, use.entry, state)
+            if use.entry.shape == "distribution":
+                begun = 0 if target & op.KIND_MASK == op.USED else use.begun
+                problem = distribution_problem(machine, begun, offset, self.lookup)
+            if problem:
+                self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
         if target & op.KIND_MASK == op.USED:
             name = self._uses[target >> op.KIND_BITS].full_name
             message = f"sets the state of {name} again, which runs what was set before"
@@ -295,6 +322,7 @@ class Judge:
         elif kind in _OBJECTS:
             changed = self._uses[target >> op.KIND_BITS]
             self._check_items(items, offset, changed)
+            changed.ways.add(use)
             if changed.entry.kind == "allowed" and use not in changed.entry.uses:
                 self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed)
 
@@ -311,9 +339,17 @@ class Judge:
         """The global behind a tag."""
         return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK == op.GLOBAL else None
 
+    def made_of(self, tag: int) -> Use | None:
+        """The global whose call or class made an object."""
+        return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK in _OBJECTS else None
+
     @property
-    def codecs(self) -> frozenset[str]:
+    def codecs(self) -> set[str]:
         return self._policy.codecs
+
+    @property
+    def attributes(self) -> set[str]:
+        return self._policy.attributes
 
     # the outcome
 
@@ -353,11 +389,18 @@ class Judge:
             if pending is not None:
                 pending.count = use.count
 
+    def _fix(self, rule: str, name: str | None) -> str:
+        """How to vouch for code that the policy does not know."""
+        if rule not in _UNKNOWN_RULES or name is None:
+            return ""
+        ways = {way for use in self._uses if use.full_name == name for way in use.ways}
+        return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
+
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
         for used in self._uses:
-            if used.entry.kind in ("allowed", "framework") or used.pushed == used.as_subclass:
+            if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
         for (rule, key), item in self._pending.items():
             if rule == "pickle-persistent-id" and persistent_ids_known:
@@ -365,6 +408,7 @@ class Judge:
             if only_dangerous and rule not in _DANGEROUS_RULES:
                 continue
             rest = item.count - len(item.offsets)
+            fix = self._fix(rule, item.global_name)
             for place, offset in enumerate(item.offsets):
                 context.notes.add(
                     rule,
@@ -375,6 +419,7 @@ class Judge:
                     offset=context.base + offset,
                     confidence=item.confidence,
                     count=1 + (rest if place == 0 else 0),
+                    fix=fix,
                 )
         for judge, besides in self._inner:
             judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
@@ -385,7 +430,8 @@ class Judge:
 _REFERENCES = {
     "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
     "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
-    "framework": ("pickle-framework-code", "refers to {name}, code of a known framework"),
+    "framework": ("pickle-unknown-import", "refers to {name}, code of a known framework that nobody has reviewed"),
 }
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
 _DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
+_UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})
