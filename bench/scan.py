@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-__all__ = ["main"]
+__all__ = ["main", "many", "safetensors", "torch_zip"]
 
 _CODE = """
 import json, resource, sys
@@ -74,7 +74,7 @@ def _weights(file_size: int) -> bytes:
     return os.urandom(_MIB) * (file_size // _MIB)
 
 
-def _torch_zip(path: Path) -> None:
+def torch_zip(path: Path) -> None:
     pickled = b"\x80\x02ccollections\nOrderedDict\n)R."
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
@@ -83,7 +83,7 @@ def _torch_zip(path: Path) -> None:
             archive.writestr(f"archive/data/{number}", _weights(2 * _MIB))
 
 
-def _safetensors(path: Path) -> None:
+def safetensors(path: Path) -> None:
     size = 2 * _MIB
     header = {
         f"layer.{n}": {"dtype": "U8", "shape": [size], "data_offsets": [n * size, (n + 1) * size]} for n in range(100)
@@ -134,7 +134,7 @@ def _onnx(path: Path) -> None:
         file.write(graph)
 
 
-def _many(path: Path) -> None:
+def many(path: Path) -> None:
     path.mkdir()
     for number in range(500):
         (path / f"{number}.pkl").write_bytes(pickle.dumps({"number": number, "values": list(range(50))}, 4))
@@ -143,12 +143,12 @@ def _many(path: Path) -> None:
 _CASES = (
     ("one small file", _small, 0.4, 60),
     ("a pickle of 14 million opcodes", _heavy_pickle, 10, 150),
-    ("a torch archive of 200 MB", _torch_zip, 0.4, 60),
-    ("a safetensors file of 200 MB", _safetensors, 0.4, 60),
+    ("a torch archive of 200 MB", torch_zip, 0.4, 60),
+    ("a safetensors file of 200 MB", safetensors, 0.4, 60),
     ("a joblib file of 200 MB", _joblib, 0.5, 60),
     ("a compressed joblib file of 200 MB", _joblib_packed, 3, 80),
     ("an ONNX model of 200 MB", _onnx, 0.8, 60),
-    ("500 small files", _many, 0.5, 60),
+    ("500 small files", many, 0.5, 60),
 )
 """Name, what makes it, and the targets. Hashing 200 MB takes 0.15 CPU s where the processor has instructions for it."""
 

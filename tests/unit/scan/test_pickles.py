@@ -304,6 +304,33 @@ INDIRECT = {
         glob("copyreg", "_reconstructor"), glob("argparse", "Namespace"), glob("subprocess", "Popen"), text("true")
     ),
     "a rebuilt type that calls": call(glob("torch._tensor", "_rebuild_from_type_v2"), LOAD_BYTES, b"N", b")", b"N"),
+    "a method of a known class": call(
+        call(glob("builtins", "getattr"), glob("pathlib", "PosixPath"), text("touch")),
+        call(glob("pathlib", "PosixPath"), text("made")),
+    ),
+    "a method put away": call(glob("builtins", "getattr"), glob("numpy", "ndarray"), text("tofile")),
+    "a bound function replaced by its state": (
+        call(glob("functools", "partial"), glob("builtins", "int")) + b"(" + glob("joblib.disk", "mkdirp") + b")}Ntb"
+    ),
+    "a bound function that is new": (
+        glob("functools", "partial") + glob("joblib.disk", "mkdirp") + b"\x85\x81" + b"(" + LOAD_BYTES + b")}Ntb"
+    ),
+    "a function bound that nobody reviewed": call(
+        glob("functools", "partial"), glob("joblib.disk", "mkdirp"), text("x")
+    ),
+    "a state in slots": NAMESPACE + b"N}" + text("__class__") + glob("numpy", "ndarray") + b"s\x86b",
+    "a mapping as slots": NAMESPACE + b"N" + call(glob("collections", "OrderedDict")) + b"\x86b",
+    "a state by an argument": (
+        call(
+            glob("torch._tensor", "_rebuild_from_type_v2"),
+            glob("types", "SimpleNamespace"),
+            glob("types", "SimpleNamespace"),
+            b")",
+            b"}" + text("__setstate__") + glob("builtins", "int") + b"s",
+        )
+        + text("x")
+        + b"b"
+    ),
     "three-argument type": call(glob("builtins", "type"), text("x"), b")", b"}"),
 }
 
