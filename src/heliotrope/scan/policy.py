@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Entry", "Policy", "policy_digest", "shipped_policy"]
+__all__ = ["Entry", "Policy", "allowed_documents", "policy_digest", "shipped_policy"]
 
 _FILES = ("dangerous.json", "python2.json")
 
@@ -72,11 +72,15 @@ def policy_digest(analysers: tuple[tuple[str, str], ...] = ()) -> str:
     return digest.hexdigest()
 
 
+def allowed_documents() -> list[dict[str, Any]]:
+    """The allowlists as they are written, one for each framework."""
+    return [json.loads(data) for name, data in sorted(_documents().items()) if name.startswith("allowed/")]
+
+
 @cache
 def shipped_policy() -> "Policy":
-    documents = {name: json.loads(data) for name, data in sorted(_documents().items())}
-    allowed = [document for name, document in documents.items() if name.startswith("allowed/")]
-    return Policy(allowed, documents["dangerous.json"], documents["python2.json"])
+    dangerous, python2 = (json.loads(_documents()[name]) for name in _FILES)
+    return Policy(allowed_documents(), dangerous, python2)
 
 
 class Policy:

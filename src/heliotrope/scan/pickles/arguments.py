@@ -27,6 +27,8 @@ CONDITIONS = frozenset(
         "reconstructor",
         "empty-array",
         "zone",
+        "partial",
+        "new-object",
     }
 )
 """Shapes of functions that may do anything when somebody else chooses their arguments."""
@@ -75,8 +77,8 @@ def state_problem(judge: _Judge, machine: State, entry: Entry, state: int) -> st
     set attribute by attribute, which could change the object's class.
     """
     kind = state & op.KIND_MASK
-    if entry.shape == "partial":
-        return _partial_state(judge, machine, state)
+    if entry.shape in _STATES:
+        return _STATES[entry.shape](judge, machine, state)
     if kind == op.TUPLE:
         items = machine.items(state)
         if items is None:
@@ -153,15 +155,32 @@ def _partial_state(judge: _Judge, machine: State, state: int) -> str:
     return _partial(judge, machine, items[:1])
 
 
-def _class_first(judge: _Judge, machine: State, items: list[int]) -> str:
+def _torch_generator_state(judge: _Judge, machine: State, state: int) -> str:
+    """Two numbers and a tensor: torch crashes on anything else."""
+    items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else None
+    if items is None or len(items) != 3 or any(item & op.KIND_MASK != op.OPAQUE for item in items[:2]):
+        return "to something that its framework never writes"
+    made = judge.made_of(items[2])
+    known = made is not None and made.full_name.startswith("torch._utils._rebuild_tensor")
+    return "" if known else "to something that its framework never writes"
+
+
+def _class_first(judge: _Judge, _machine: State, items: list[int]) -> str:
     used = judge.use_of(items[0]) if items else None
     if used is None:
         return _UNFOLLOWED
     if not used.entry.uses & {"new", "made"}:
         return f"to make a {used.full_name}"
-    if used.entry.shape in _SHAPES:
-        return _SHAPES[used.entry.shape](judge, machine, items[1:])
     return ""
+
+
+def _new_object(judge: _Judge, machine: State, items: list[int]) -> str:
+    """copyreg's, which stands for NEWOBJ."""
+    problem = _class_first(judge, machine, items)
+    used = judge.use_of(items[0]) if items else None
+    if problem or used is None:
+        return problem
+    return misuse(judge, machine, used.entry, items[1:], "new")
 
 
 def _reconstructor(judge: _Judge, machine: State, items: list[int]) -> str:
@@ -174,7 +193,10 @@ def _reconstructor(judge: _Judge, machine: State, items: list[int]) -> str:
         return "" if used.entry.uses & {"new", "made"} else f"to make a {used.full_name}"
     if base is None or "call" not in base.entry.uses:
         return _UNFOLLOWED
-    return _class_first(judge, machine, [items[0], items[2]])
+    problem = _class_first(judge, machine, items[:1])
+    if problem or base.entry.shape not in _SHAPES:
+        return problem
+    return _SHAPES[base.entry.shape](judge, machine, items[2:])
 
 
 def _empty_array(judge: _Judge, machine: State, items: list[int]) -> str:
@@ -245,6 +267,7 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "zone": _zone,
     "partial": _partial,
     "class-first": _class_first,
+    "new-object": _new_object,
     "reconstructor": _reconstructor,
     "empty-array": _empty_array,
     "callee-first": _callee_first,
@@ -254,3 +277,9 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "inline-array": _inline_array,
 }
 """Others say that the judge follows what a call returns, or the state of what it made: dtype, distribution."""
+
+_STATES: dict[str, Callable[[_Judge, State, int], str]] = {
+    "partial": _partial_state,
+    "torch-generator": _torch_generator_state,
+}
+"""Shapes of objects whose state must have a form of its own."""

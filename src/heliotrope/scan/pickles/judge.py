@@ -175,7 +175,11 @@ class Judge:
             if entry.code:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
-        if entry.shape in ("class-first", "reconstructor") and items and items[0] & op.KIND_MASK == op.GLOBAL:
+        if (
+            entry.shape in ("class-first", "new-object", "reconstructor")
+            and items
+            and items[0] & op.KIND_MASK == op.GLOBAL
+        ):
             self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
         target.begun = offset + 1
