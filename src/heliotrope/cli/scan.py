@@ -29,9 +29,10 @@ _EXIT_CODES: dict[ScanVerdict, ExitCode] = {
 @click.option(
     "--analyser", multiple=True, metavar="ID", help="Let an analyser of a plug-in take part (may be repeated)."
 )
+@click.option("--seven-zip", is_flag=True, help="Open 7z archives, in a worker; needs heliotrope[sevenzip].")
 @global_options
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[Path, ...], analyser: tuple[str, ...]) -> None:
+def command(ctx: click.Context, paths: tuple[Path, ...], analyser: tuple[str, ...], *, seven_zip: bool) -> None:
     """Inspect model files and folders without loading, importing or executing anything.
 
     A file named here is judged whatever it is; inside a folder, only models, their data and their configuration are.
@@ -50,21 +51,25 @@ def command(ctx: click.Context, paths: tuple[Path, ...], analyser: tuple[str, ..
             raise UsageError(
                 f"{printable(str(path))}: no such file or folder", hint="name a model file, or a folder that holds some"
             )
-    enabled = _enabled(analyser, settings)
+    enabled = _enabled(analyser, settings, seven_zip=seven_zip)
     document = scan_paths(paths, analysers=enabled)
     settings.emit(_render(document, form, settings, enabled))
     _record(document, settings)
     ctx.exit(_EXIT_CODES[document.verdict])
 
 
-def _enabled(named: tuple[str, ...], settings: Settings) -> "Enabled":
+def _enabled(named: tuple[str, ...], settings: Settings, *, seven_zip: bool) -> "Enabled":
     from heliotrope.scan.registry import NONE, enable
 
-    if named or settings.config is None:
-        return enable(named) if named else NONE
-    from heliotrope.config.loader import load_config
+    if not named and settings.config is not None:
+        from heliotrope.config.loader import load_config
 
-    return enable(load_config(settings.config).config.scan.analysers)
+        named = load_config(settings.config).config.scan.enabled
+    if seven_zip:
+        from heliotrope.scan.archives.seven_zip import SEVEN_ZIP
+
+        named = (*named, SEVEN_ZIP)
+    return enable(named) if named else NONE
 
 
 def _render(document: ScanDocument, form: str, settings: Settings, enabled: "Enabled") -> str:

@@ -9,6 +9,7 @@ from heliotrope.core.records import MAX_SAFE_INTEGER, Record
 
 __all__ = [
     "AnalyserId",
+    "ArchivesConfig",
     "ChecksConfig",
     "ColumnConfig",
     "ColumnType",
@@ -241,11 +242,24 @@ class ChecksConfig(Record):
     """GiB of memory for each check's process; default 8."""
 
 
+class ArchivesConfig(Record):
+    """Which archives are opened beside those that loaders of models open."""
+
+    seven_zip: bool = False
+    """Whether 7z archives are opened; this needs the extra heliotrope[sevenzip]."""
+
+
 class ScanConfig(Record):
     """How files are inspected."""
 
     analysers: tuple[AnalyserId, ...] = ()
     """Analysers of installed plug-ins that take part, as in scorecard.formulas; all others are off."""
+    archives: ArchivesConfig = ArchivesConfig()
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """Ids of all that take part, the one of 7z archives among them."""
+        return (*self.analysers, *(("heliotrope.seven-zip",) if self.archives.seven_zip else ()))
 
 
 class GatesConfig(Record):

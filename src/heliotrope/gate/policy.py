@@ -216,7 +216,7 @@ def effective_policy(
     own = default_policy() if pack == "default" else load_policy(root / pack)
     floors = dict(config.gates.floors) if config else {}
     policy, source = own, "built-in" if pack == "default" else pack
-    analysers = {*own.analysers, *(config.scan.analysers if config else ())}
+    analysers = {*own.analysers, *(config.scan.enabled if config else ())}
     on = analysers
     if policy_file is not None:
         outer = load_policy(policy_file)

@@ -183,9 +183,9 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: E
     if size <= _SMALL:
         source = BytesSource(source.read(0, size))
     notes = Collector(target.shown, limits)
-    third_party = guard(analysers, target.shown, limits)
+    third_party = guard(analysers, target.shown, limits, size)
     nested = partial(analyse_nested, third_party=third_party)
-    context = Context(notes, limits, Budget.of(limits), nested, beside=Folder(target.path.parent))
+    context = Context(notes, limits, Budget.of(limits, size), nested, beside=Folder(target.path.parent))
     extensions = MODEL_EXTENSIONS | analysers.extensions
     if size == 0:
         recognised = _empty(target, notes, extensions)

@@ -17,6 +17,7 @@ from heliotrope.core.text import printable
 from heliotrope.engine.clearance import clearer
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
 from heliotrope.engine.registry import check
+from heliotrope.scan.archives import seven_zip as seven_zip  # noqa: PLC0414 - registers its analyser
 
 __all__ = ["ScanParameters", "clear_file", "scan_files"]
 

@@ -14,6 +14,9 @@ __all__ = ["Collector", "worst_first"]
 _MAX_INCOMPLETE = 20
 """Reasons listed; a broken archive could have one for each of its members."""
 
+_QUIET = frozenset({"info", "low"})
+"""Severities that do not change a verdict."""
+
 _MAX_TEXT = 300
 """Characters of a name or message taken from the file."""
 
@@ -60,7 +63,8 @@ class Collector:
         if item is None:
             if len(self._gathered) >= self._limits.max_findings:
                 self._overflow()
-                return
+                if not self._make_room(rule):
+                    return
             item = _Gathered(rule, message, global_name, key, confidence, fix)
             self._gathered[identity] = item
         item.count += count
@@ -90,6 +94,15 @@ class Collector:
     def imports(self) -> tuple[str, ...]:
         """The globals that a loader would import and the policy lets pass, sorted."""
         return tuple(sorted(self._imports))
+
+    def _make_room(self, rule: str) -> bool:
+        """Whether a finding that changes the verdict replaced one that does not."""
+        if self._rule(rule).severity in _QUIET:
+            return False
+        quiet = next((key for key, item in self._gathered.items() if self._rule(item.rule).severity in _QUIET), None)
+        if quiet is not None:
+            del self._gathered[quiet]
+        return quiet is not None
 
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"

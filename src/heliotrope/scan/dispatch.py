@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from heliotrope.scan.archives.packed_files import PackedAnalyser
+from heliotrope.scan.archives.tar_files import TarAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
+from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
+from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
 from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
+from heliotrope.scan.frameworks.saved_model import SavedModelAnalyser
+from heliotrope.scan.frameworks.tflite import TfliteAnalyser
 from heliotrope.scan.frameworks.tree_files import (
     CatboostAnalyser,
     JsonTreesAnalyser,
@@ -14,7 +19,7 @@ from heliotrope.scan.frameworks.tree_files import (
 )
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
-from heliotrope.scan.recognised import EXPECTED_FORMATS, is_tar, recognise
+from heliotrope.scan.recognised import EXPECTED_FORMATS, recognise
 from heliotrope.scan.tabular.data_files import IdxAnalyser
 from heliotrope.scan.tabular.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
 from heliotrope.scan.weights.numpy_files import NumpyAnalyser
@@ -25,6 +30,7 @@ __all__ = ["ANALYSERS", "ThirdParty", "analyse", "analyse_nested"]
 _PICKLE = PickleAnalyser()
 ANALYSERS: tuple[Analyser, ...] = (
     ZipAnalyser(),
+    TarAnalyser(),
     NumpyAnalyser(),
     SafetensorsAnalyser(),
     IdxAnalyser(),
@@ -34,12 +40,19 @@ ANALYSERS: tuple[Analyser, ...] = (
     UbjsonTreesAnalyser(),
     LightgbmAnalyser(),
     CatboostAnalyser(),
+    Hdf5Analyser(),
+    KerasJsonAnalyser(),
+    SavedModelAnalyser(),
+    TfliteAnalyser(),
     ParquetAnalyser(),
     ArrowAnalyser(),
     SeparatedAnalyser(),
     _PICKLE,
 )
 """In the order in which they name a file that is of several formats by its beginning."""
+
+_TOGETHER = {"tflite", "zip"}
+"""A TensorFlow Lite model carries its labels in an archive behind it."""
 
 
 class ThirdParty(Protocol):
@@ -63,8 +76,6 @@ def analyse(source: Source, name: str, context: Context, third_party: Sequence[T
     theirs = [item.analyse(source, name, context) for item in accepting]
     formats = [*([ours.format] if ours else ()), *dict.fromkeys(result.format for result in theirs)]
     refined = {base for item in accepting for base in item.refines}
-    if ours is None and is_tar(source) and "tar" not in refined:
-        context.notes.incomplete("it is a tar archive as well, which is not analysed", member=context.member)
     distinct = [label for label in dict.fromkeys(formats) if label not in refined]
     if len(distinct) > 1:
         message = f"the same bytes are {' and '.join(distinct)}"
@@ -93,10 +104,7 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
     if not results:
         return None
     formats = [result.format for result in results]
-    if is_tar(source):
-        formats.append("tar")
-        context.notes.incomplete("it is a tar archive as well, which is not analysed", member=context.member)
-    if len(formats) > 1:
+    if len(formats) > 1 and set(formats) != _TOGETHER:
         message = f"the same bytes are {' and '.join(formats)}"
         context.notes.add("file-polyglot", message, key=message, member=context.member, offset=0)
     _check_extension(name, results[0].format, context)

@@ -31,14 +31,22 @@ class ScanLimits:
     """Members of an archive; the largest published checkpoints have about 10,000 tensors per file."""
     max_directory_bytes: int = 32 * MIB
     """Central directory of a zip file, read in one piece: 320 bytes for each of the members allowed."""
+    max_seven_zip_bytes: int = 512 * MIB
+    """A 7z archive, and what it unpacks to on disk in a worker, where it is asked for."""
+    max_tar_extension: int = MIB
+    """Extended header of one tar member: names and times. Systems allow 4 KiB for a name."""
     max_inflated_bytes: int = 512 * MIB
-    """Bytes decompressed from one file. Weights are stored or skipped; what must be inflated is small."""
-    max_unpacked_bytes: int = 4 * 2**30
-    """Size of what a compressed file unpacks to. It is unpacked twice, at about a gigabyte a second, and mostly passed over."""
-    max_ratio: int = 300
-    """Decompressed over compressed size of a member that must be inflated; pickles reach 20, zeros 1,030."""
-    ratio_grace_bytes: int = 16 * MIB
-    """A member may exceed the ratio up to here: a small bomb harms nobody."""
+    """Unpacked bytes that are interpreted, over all of a file. Arrays are unpacked and passed over, which does not count."""
+    max_unpacked_bytes: int = 2 * 2**30
+    """Bytes a file may unpack to in all passes, two mostly: some seconds of work. Bombs end here, whatever their ratio."""
+    unpacked_per_byte: int = 20
+    """A larger file may unpack to this many times its own size: no more work for each byte than compressed weights are."""
+    max_packed_streams: int = 100_000
+    """Compressed streams one after another; block-wise writers put 64 KiB into each."""
+    max_decoder_memory: int = 68 * MIB
+    """Memory to unpack one stream; lzma's highest preset takes 65 MiB."""
+    max_inner_decoder_memory: int = 9 * MIB
+    """The same for streams deeper than one level, since all levels are open at once; the usual presets take this much."""
     max_depth: int = 4
     """Files within files: zip in zip, pickle in npy in npz, tensors stored as bytes in a pickle."""
     max_safetensors_header: int = 6 * MIB
@@ -47,6 +55,16 @@ class ScanLimits:
     """Fields of a protocol buffer, some seconds of work; lists of numbers count once. Models have under a million."""
     max_skops_schema: int = 12 * MIB
     """Its JSON takes about ten times the space when parsed. A forest of 500 trees has 5 MB."""
+    max_keras_config: int = 5 * MIB
+    """A configuration's JSON takes up to twenty-five times the space when parsed. The largest of keras.applications have 1 MB."""
+    max_keras_depth: int = 200
+    """Brackets within brackets of a configuration; a model in a model adds five."""
+    max_hdf5_steps: int = 2_000_000
+    """Structures of an HDF5 file, some ten seconds of work; a model of a thousand layers has 50,000."""
+    max_hdf5_objects: int = 200_000
+    """Groups and datasets of an HDF5 file; a model of a thousand layers has 20,000."""
+    max_hdf5_attribute: int = 16 * MIB
+    """Text of one attribute. Keras keeps a whole configuration in one; others have some kilobytes."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500
@@ -65,7 +83,10 @@ class Budget:
     inflated: int
     members: int
     candidates: int
+    unpacked: int
 
     @classmethod
-    def of(cls, limits: ScanLimits) -> "Budget":
-        return cls(limits.max_opcodes, limits.max_inflated_bytes, limits.max_members, limits.max_candidates)
+    def of(cls, limits: ScanLimits, size: int = 0) -> "Budget":
+        """For a file of that many bytes."""
+        unpacked = max(limits.max_unpacked_bytes, limits.unpacked_per_byte * size)
+        return cls(limits.max_opcodes, limits.max_inflated_bytes, limits.max_members, limits.max_candidates, unpacked)

@@ -2,29 +2,41 @@
 
 from heliotrope.scan.interface import Recognised, Source
 from heliotrope.scan.pickles.opcodes import STARTS
-from heliotrope.scan.unpacking import PACKINGS, packing_of, unpacked_head
+from heliotrope.scan.unpacking import PACKINGS, packing_of
 
-__all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "is_tar", "recognise"]
+__all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GGUF", "gguf"),
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
-    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (4, b"TFL3", "tflite"),
     (4, b"ET12", "executorch"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
+    (0, b"MSCF\0\0\0\0", "cab"),
+    (0, b"xar!", "xar"),
     (0, b"ZF0x", "joblib-zfile"),
     (0, b"binf", "xgboost-binary"),
     (0, b"bs64", "xgboost-binary"),
     (0, b"PARE", "parquet-encrypted"),
 )
-_PACKED_UNREAD: tuple[tuple[bytes, str], ...] = ((b"\x28\xb5\x2f\xfd", "zstandard"), (b"\x04\x22\x4d\x18", "lz4"))
-"""Ways of packing that the standard library cannot undo."""
+_ARCHIVES_UNREAD: tuple[tuple[bytes, str], ...] = (
+    (b"!<arch>\n", "ar"),
+    (b"070701", "cpio"),
+    (b"070702", "cpio"),
+    (b"070707", "cpio"),
+    (b"LZIP\1", "lzip"),
+    (b"\x89LZO\0\r\n\x1a\n", "lzop"),
+    (b"\x1f\x9d", "compress"),
+    (b"\x02\x21\x4c\x18", "lz4-legacy"),
+)
+"""Archives that no loader of models opens, and ways of packing that are not undone."""
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("saved_model.pb", "saved-model"),
+    ("saved_model.pbtxt", "saved-model-text"),
+    ("saved_model.cpb", "saved-model-chunks"),
     (".onnx", "onnx"),
     (".ort", "onnxruntime"),
     (".pb", "protobuf"),
@@ -47,14 +59,16 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
     (".pdmodel", "paddle"),
 )
 _PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
-_PICKLES = frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torchscript", "zip"}) | _PACKED_PICKLES
+_PICKLES = (
+    frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torch-tar", "torchscript", "zip"}) | _PACKED_PICKLES
+)
 _BESIDE_MODELS: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         (".md", ".yaml", ".yml", ".toml", ".py", ".png", ".jpg", ".jpeg", ".gif", ".html"),
         frozenset[str](),
     ),
     ".txt": frozenset({"lightgbm"}),
-    ".json": frozenset({"xgboost-json", "catboost-json"}),
+    ".json": frozenset({"xgboost-json", "catboost-json", "keras-json"}),
     ".csv": frozenset({"csv"}),
     ".tsv": frozenset({"tsv"}),
 }
@@ -63,16 +77,21 @@ _BESIDE_MODELS: dict[str, frozenset[str]] = {
 EXPECTED_FORMATS: dict[str, frozenset[str]] = {
     ".pkl": _PICKLES,
     ".pickle": _PICKLES,
-    ".joblib": _PICKLES | {"zlib", "gzip", "bzip2", "xz", "lzma", "lz4"},
+    ".joblib": _PICKLES | frozenset(PACKINGS),
     ".dill": _PICKLES,
     ".cloudpickle": _PICKLES,
     ".pt": _PICKLES,
     ".pth": _PICKLES,
-    ".ckpt": _PICKLES | {"hdf5"},
+    ".ckpt": _PICKLES | {"hdf5", "keras-h5"},
     ".safetensors": frozenset({"safetensors"}),
     ".npy": frozenset({"npy"}),
+    ".tar": frozenset({"tar", "torch-tar"}),
     ".npz": frozenset({"npz", "zip"}),
     ".onnx": frozenset({"onnx"}),
+    ".keras": frozenset({"keras", "keras-h5"}),
+    ".h5": frozenset({"hdf5", "keras-h5", "keras"}),
+    ".hdf5": frozenset({"hdf5", "keras-h5", "keras"}),
+    ".tflite": frozenset({"tflite"}),
     ".ubj": frozenset({"xgboost-ubj"}),
     ".skops": frozenset({"skops"}),
     ".cbm": frozenset({"catboost"}),
@@ -85,8 +104,6 @@ MODEL_EXTENSIONS = frozenset(EXPECTED_FORMATS) - frozenset(_BESIDE_MODELS) | fro
 )
 """A file of such a name is judged inside a folder even when its content is not recognised."""
 
-_PEEK = 4096
-
 
 def recognise(source: Source, name: str) -> Recognised | None:
     """The format of bytes that no analyser takes; None when it is none that models come in."""
@@ -94,35 +111,23 @@ def recognise(source: Source, name: str) -> Recognised | None:
     for offset, magic, label in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return Recognised(label, supported=False)
-    if is_tar(source):
-        return Recognised("tar", supported=False)
     lower = name.lower()
-    packed = _packed(source, head, lower)
+    packed = _packed(head, lower)
     if packed is not None:
         return packed
     return next((Recognised(label, supported=False) for end, label in _BY_NAME if lower.endswith(end)), None)
 
 
-def _packed(source: Source, head: bytes, name: str) -> Recognised | None:
-    """Packed bytes that no analyser takes: not known to hold a model, or packed in a way that cannot be undone."""
+def _packed(head: bytes, name: str) -> Recognised | None:
+    """Packed bytes that no analyser takes: they are damaged from their beginning, or packed in a way that is not undone."""
     named = any(extension in name for extension in MODEL_EXTENSIONS)
-    for magic, label in _PACKED_UNREAD:
+    for magic, label in _ARCHIVES_UNREAD:
         if head.startswith(magic):
             return Recognised(label, supported=False, model=named)
     packing = packing_of(head)
-    inside = None if packing is None else unpacked_head(packing, source.read(0, _PEEK), 512)
-    if packing is None or (inside is None and packing in ("zlib", "lzma")):
+    if packing is None or not PACKINGS[packing].certain:
         return None  # two bytes prove little: it only looks like it
-    return Recognised(packing, supported=False, model=named or (inside is not None and holds_model(inside)))
-
-
-def is_tar(source: Source) -> bool:
-    """Whether tar readers, torch's old loader among them, would take this: the first header's checksum is right."""
-    block = source.read(0, 512)
-    field = block[148:156].strip(b" \0")
-    if len(block) < 512 or not field or len(field) > 8 or field.strip(b"01234567"):
-        return False
-    return int(field, 8) == sum(block[:148]) + 8 * 32 + sum(block[156:])
+    return Recognised(packing, supported=False, model=named)
 
 
 def holds_model(inside: bytes) -> bool:

@@ -1,16 +1,10 @@
-"""Where bytes come from: memory, an open file, a part of either, or a compressed member, which is never held whole."""
+"""Where bytes come from: memory, an open file, or a part of either; see unpacking for compressed ones."""
 
 import os
-import zlib
 
-from heliotrope.scan.interface import LimitReachedError, Source, UnreadableError
-from heliotrope.scan.limits import Budget, ScanLimits
+from heliotrope.scan.interface import Source, UnreadableError
 
-__all__ = ["BytesSource", "FileSource", "InflatingSource", "SliceSource", "find_byte"]
-
-_COMPRESSED_CHUNK = 64 * 1024
-_KEPT_WINDOW = 1024 * 1024
-"""Inflated bytes kept behind the newest ones, so that reading a little back does not start over."""
+__all__ = ["BytesSource", "FileSource", "SliceSource", "find_byte"]
 
 
 class BytesSource:
@@ -54,64 +48,6 @@ class SliceSource:
         if length <= 0 or offset < 0:
             return b""
         return self._source.read(self._offset + offset, length)
-
-
-class InflatingSource:
-    """A deflated member. Reading before the kept window starts over, at the expense of the same budget."""
-
-    def __init__(self, compressed: Source, size: int, *, limits: ScanLimits, budget: Budget) -> None:
-        self._compressed = compressed
-        self.size = size
-        self._limits = limits
-        self._budget = budget
-        self._restart()
-
-    def _restart(self) -> None:
-        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._consumed = 0
-        self._pending = b""
-        self._window = bytearray()
-        self._window_offset = 0
-        self._ended = False
-
-    def read(self, offset: int, length: int) -> bytes:
-        if offset < self._window_offset:
-            self._restart()
-        length = min(length, self.size - offset)
-        if length <= 0:
-            return b""
-        while not self._ended and self._window_offset + len(self._window) < offset + length:
-            self._inflate(offset)
-        start = offset - self._window_offset
-        return bytes(self._window[start : start + length])
-
-    def _inflate(self, needed_from: int) -> None:
-        if not self._pending and not self._inflater.eof:
-            self._pending = self._compressed.read(self._consumed, _COMPRESSED_CHUNK)
-            self._consumed += len(self._pending)
-        try:
-            piece = self._inflater.decompress(self._pending, _KEPT_WINDOW)
-        except zlib.error as error:
-            raise UnreadableError(f"compressed data is damaged ({error})") from None
-        if not piece and (self._inflater.eof or not self._pending):
-            self._ended = True
-        self._pending = self._inflater.unconsumed_tail
-        self._charge(len(piece))
-        self._window += piece
-        keep_from = min(needed_from, self._window_offset + len(self._window)) - _KEPT_WINDOW
-        if keep_from > self._window_offset:
-            del self._window[: keep_from - self._window_offset]
-            self._window_offset = keep_from
-
-    def _charge(self, amount: int) -> None:
-        self._budget.inflated -= amount
-        if self._budget.inflated < 0:
-            limit = self._limits.max_inflated_bytes
-            raise LimitReachedError("max_inflated_bytes", f"more than {limit} bytes would have to be decompressed")
-        total = self._window_offset + len(self._window) + amount
-        grace, ratio = self._limits.ratio_grace_bytes, self._limits.max_ratio
-        if total > grace and total > ratio * max(self._consumed - len(self._pending), 1):
-            raise LimitReachedError("max_ratio", f"decompresses to more than {ratio} times its size")
 
 
 def find_byte(source: Source, needle: bytes, offset: int, *, chunk: int = 256 * 1024) -> int:

@@ -24,11 +24,11 @@ _MAX_REASON = 200
 """Characters of what an exception says."""
 
 
-def guard(enabled: Enabled, shown: str, limits: ScanLimits) -> tuple["Guarded", ...]:
-    """The analysers that are on, made for one file."""
+def guard(enabled: Enabled, shown: str, limits: ScanLimits, size: int) -> tuple["Guarded", ...]:
+    """The analysers that are on, made for one file of that many bytes."""
     guarded: list[Guarded] = []
     for descriptor in enabled.descriptors:
-        guarded.append(Guarded(descriptor, shown, limits, guarded))
+        guarded.append(Guarded(descriptor, shown, limits, size, guarded))
     return tuple(guarded)
 
 
@@ -36,12 +36,12 @@ class Guarded:
     """One analyser of another package on one file; never raises for what happens in there."""
 
     def __init__(
-        self, descriptor: AnalyserDescriptor, shown: str, limits: ScanLimits, everyone: Sequence[ThirdParty]
+        self, descriptor: AnalyserDescriptor, shown: str, limits: ScanLimits, size: int, everyone: Sequence[ThirdParty]
     ) -> None:
         self._descriptor = descriptor
         self._limits = limits
         self._everyone = everyone
-        self._budget = Budget.of(limits)
+        self._budget = Budget.of(limits, size)
         self.notes = Collector(shown, limits, rules=descriptor.rules)
         self._analyser: Analyser | None = None
         try:

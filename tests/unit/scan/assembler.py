@@ -5,8 +5,10 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from heliotrope.core.predicates.scan import FileReport
 from heliotrope.scan import ScanLimits, scan_paths
@@ -16,17 +18,25 @@ __all__ = [
     "call",
     "gallery",
     "glob",
+    "hdf5",
+    "keras_archive",
+    "keras_layer",
     "npy",
     "obj",
     "onnx_model",
     "onnx_node",
     "onnx_tensor",
+    "ordinary",
     "protobuf",
+    "renamed_operator",
     "safetensors",
     "scan_bytes",
     "skops",
     "skops_node",
     "stack_global",
+    "tensorflow_graph",
+    "tensorflow_node",
+    "tensorflow_text",
     "text",
     "torch_zip",
     "zipped",
@@ -156,3 +166,59 @@ def skops(node: dict[str, object], *, protocol: object = 2, **members: bytes) ->
 def safetensors(header: dict[str, object] | str, data: bytes) -> bytes:
     body = (header if isinstance(header, str) else json.dumps(header)).encode()
     return struct.pack("<Q", len(body)) + body + data
+
+
+def ordinary(name: str) -> bytes:
+    """A file that a framework wrote, see ordinary/make.py."""
+    return (Path(__file__).parent / "ordinary" / name).read_bytes()
+
+
+def keras_layer(class_name: str, module: str | None = "keras.layers", /, **config: object) -> dict[str, object]:
+    """A layer as Keras 3 writes it."""
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+
+
+def keras_archive(config: object, **members: bytes) -> bytes:
+    """A .keras archive around a configuration, which may be text."""
+    data = config if isinstance(config, bytes) else json.dumps(config).encode()
+    return zipped({"metadata.json": b'{"keras_version": "3.15.1"}', "config.json": data, **members})
+
+
+def hdf5(fill: Callable[[Any], object], **options: object) -> bytes:
+    """An HDF5 file that a function fills."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", **options) as file:
+        fill(file)
+    return buffer.getvalue()
+
+
+def tensorflow_node(operator: str, name: str = "n", *inputs: str, **attributes: bytes) -> bytes:
+    """A NodeDef; attributes are messages of AttrValue."""
+    entries = [(5, protobuf((1, key), (2, value))) for key, value in attributes.items()]
+    return protobuf((1, name), (2, operator), *((3, item) for item in inputs), *entries)
+
+
+def tensorflow_text(name: str, value: str) -> bytes:
+    """A constant text."""
+    return tensorflow_node("Const", name, value=protobuf((8, protobuf((1, 7), (8, value)))))
+
+
+def tensorflow_graph(*nodes: bytes, meta: tuple[tuple[int, bytes], ...] = (), **functions: tuple[bytes, ...]) -> bytes:
+    """A SavedModel; functions take one argument, x."""
+    library = [
+        (1, protobuf((1, protobuf((1, name), (2, protobuf((1, "x"))))), *((3, node) for node in inner)))
+        for name, inner in functions.items()
+    ]
+    graph = protobuf(*((1, node) for node in nodes), (2, protobuf(*library)))
+    return protobuf((1, 1), (2, protobuf((1, protobuf((5, "2.21.0"))), (2, graph), *meta)))
+
+
+def renamed_operator(name: str) -> bytes:
+    """A TensorFlow Lite model whose custom operator has another, shorter name."""
+    data = bytearray(ordinary("flex.tflite"))
+    at = data.index(b"FlexMatrixDeterminant")
+    data[at - 4 : at] = struct.pack("<I", len(name))
+    data[at : at + len(name) + 1] = name.encode() + b"\0"
+    return bytes(data)

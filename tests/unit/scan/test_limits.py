@@ -1,6 +1,9 @@
 """Files made to exhaust a scanner: they end as incomplete, soon and in little memory."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import resource
 import struct
@@ -8,11 +11,18 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from tests.unit.scan.archive_builder import block, padded
 from tests.unit.scan.assembler import SYSTEM, safetensors, scan_bytes, text, torch_zip, zipped
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 from heliotrope.core.predicates.scan import FileReport
 from heliotrope.scan import ScanLimits
@@ -76,6 +86,21 @@ def long_pickle(path: Path, unit: bytes, count: int, tail: bytes) -> None:
         file.write(tail)
 
 
+def nested_zips(depth: int) -> bytes:
+    """As 42.zip: several archives in each, at the bottom one that unpacks to much."""
+    inner = zipped({"0": b"N0" * 2**23}, deflate=True)
+    for _ in range(depth):
+        inner = zipped({f"{number}.zip": inner for number in range(2)}, deflate=True)
+    return inner
+
+
+def endless_hole() -> bytes:
+    """A sparse member that begins like a pickle and goes on with eight GiB of zeros."""
+    data = b"\x80\x04N0"
+    changes = {386: b"%011o\0%011o\0" % (0, len(data)), 483: b"77777777777\0"}
+    return block("a.pkl", len(data), kind=b"S", changes=changes) + padded(data) + bytes(1024)
+
+
 CASES = {
     "zip bomb of pushes": lambda path: path.write_bytes(bomb(b"N", 300 * 2**20)),
     "zip bomb of zeros": lambda path: path.write_bytes(bomb(b"B\0\0\0\0", 600 * 2**20)),
@@ -101,6 +126,10 @@ CASES = {
     "long line": lambda path: path.write_bytes(b"\x80\x04V" + b"x" * 50_000_000),
     "nested JSON": lambda path: path.write_bytes(safetensors('{"a":' + "[" * 4_000_000, b"")),
     "wide JSON": lambda path: path.write_bytes(safetensors('{"a":[' + "{}," * 2_000_000 + "{}]}", b"")),
+    "zstandard bomb": lambda path: path.write_bytes(zstd.compress(bytes(2**28)) * 12),
+    "zip of zips of zips": lambda path: path.write_bytes(nested_zips(4)),
+    "streams without end": lambda path: path.write_bytes(gzip.compress(b"") * 300_000),
+    "endless hole": lambda path: path.write_bytes(endless_hole()),
     "long header": lambda path: path.write_bytes(safetensors("{" + " " * 9_000_000 + "}", b"")),
 }
 
@@ -112,6 +141,15 @@ def test_a_bomb_is_not_clean_and_costs_little(name: str, tmp_path: Path) -> None
     report = scan_apart(path)
     assert report.verdict != "clean"
     assert report.incomplete or report.findings
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_a_compressed_bomb_ends_at_what_it_unpacks_to(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(pack(bytes(2**27)) * 40)
+    report = scan_apart(path)
+    assert [item.limit for item in report.incomplete] == ["max_unpacked_bytes"]
 
 
 def test_what_stands_before_the_limit_is_reported(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.unit.scan.assembler import call, glob, rules, scan_bytes, stack_global, text
+from tests.unit.scan.assembler import SYSTEM, call, glob, rules, scan_bytes, stack_global, text
 
 from heliotrope.scan.allowing import snippet
 from heliotrope.scan.policy import Policy, allowed_documents, shipped_policy
@@ -197,3 +197,22 @@ def test_the_policy_is_read_without_any_framework(tmp_path: Path) -> None:
     code = "import sys; from heliotrope.scan.policy import shipped_policy; shipped_policy(); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert not {"torch", "numpy", "sklearn", "pandas"} & set(json.loads(done.stdout.replace("'", '"')))
+
+
+def test_harmless_findings_do_not_crowd_out_the_others(tmp_path: Path) -> None:
+    names = [
+        (entry["in"].split()[0], name)
+        for document, entry in ENTRIES
+        if entry.get("code") and "new" in entry["uses"] and "names" in entry and document["framework"] != "scipy"
+        for name in entry["names"].split()
+    ]
+    flood = b"](" + b"".join(glob(*name) + b")\x81" for name in names[:1100])
+    assert len(names) > 700
+    report = scan_bytes(tmp_path, PROTO4 + flood + SYSTEM + b"e.")
+    assert (report.verdict, "pickle-dangerous-call" in rules(report)) == ("malicious", True)
+
+
+def test_more_names_than_any_model_needs_are_not_merely_incomplete(tmp_path: Path) -> None:
+    flood = b"](" + b"".join(glob("numpy", f"name{number}") for number in range(6000))
+    report = scan_bytes(tmp_path, PROTO4 + flood + SYSTEM + b"e.")
+    assert report.verdict in ("suspicious", "malicious")

@@ -1,6 +1,8 @@
 """Each rule has a file that breaks it and a neighbour that does not."""
 
 import base64
+import marshal
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -8,21 +10,30 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from tests.unit.scan.archive_builder import ARCHIVE_CASES
 from tests.unit.scan.assembler import (
     SYSTEM,
     call,
     glob,
+    hdf5,
+    keras_archive,
+    keras_layer,
     npy,
     onnx_model,
     onnx_node,
     onnx_tensor,
+    ordinary,
     protobuf,
+    renamed_operator,
     rules,
     safetensors,
     scan_bytes,
     skops,
     skops_node,
     stack_global,
+    tensorflow_graph,
+    tensorflow_node,
+    tensorflow_text,
     text,
     torch_zip,
     zipped,
@@ -99,11 +110,76 @@ def corrupt(archive: bytes) -> bytes:
     return archive.replace(b"some text", b"same text")
 
 
+def bytecode(source: str) -> str:
+    """A lambda as Keras writes it."""
+    return base64.b64encode(marshal.dumps(compile(source, "f", "eval"))).decode()
+
+
+def keras_lambda(source: str) -> bytes:
+    function = {"class_name": "__lambda__", "config": {"code": bytecode(source), "defaults": None, "closure": None}}
+    return keras_archive(keras_layer("Lambda", function=function))
+
+
+def keras_function(module: str, name: str) -> bytes:
+    function = {"module": module, "class_name": "function", "config": name, "registered_name": name}
+    return keras_archive(keras_layer("Lambda", function=function))
+
+
+def with_link(file) -> None:
+    import h5py
+
+    file["w"] = h5py.ExternalLink("../x.h5", "/w")
+
+
+def with_soft_link(file) -> None:
+    import h5py
+
+    file["g/d"] = [1.0]
+    file["w"] = h5py.SoftLink("/g/d")
+
+
+def with_virtual(file) -> None:
+    import h5py
+
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource("../x.h5", "d", (4,))
+    file.create_virtual_dataset("v", layout)
+
+
+def with_reference(file) -> None:
+    import h5py
+
+    file.create_group("g")
+    file.attrs.create("r", file["g"].ref, dtype=h5py.ref_dtype)
+
+
+def with_text(value: bytes):
+    def fill(file) -> None:
+        import numpy as np
+
+        file.attrs["a"] = np.bytes_(value)
+
+    return fill
+
+
+def with_pieces(file) -> None:
+    file.create_dataset("d", data=[[1.0] * 64] * 64, chunks=(8, 8), compression="lzf")
+
+
+def with_values(file) -> None:
+    file["d"] = [1.0, 2.0]
+
+
+def unknown_filter() -> bytes:
+    data = hdf5(with_pieces)
+    return data.replace(struct.pack("<H", 32000) + b"\x08\x00", struct.pack("<H", 31999) + b"\x08\x00", 1)
+
+
 Case = tuple[str, Callable[[], bytes], Callable[[], bytes]]
 TWO = {"a": TENSOR, "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}
 DICT = glob("collections", "OrderedDict")
 OPEN = text("x") + call(glob("builtins", "complex"), b"K\x01")
-CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
+CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes | Callable[[], bytes]]] = {
     "pickle-dangerous-call": ("m.pkl", pickled(SYSTEM), pickled(text("posix.system"))),
     "pickle-dangerous-import": ("m.pkl", pickled(glob("posix", "system")), pickled(glob("datetime", "date"))),
     "pickle-dotted-name": (
@@ -242,6 +318,121 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes]] = {
         onnx_model(more=((14, protobuf((1, "note"), (2, "<script>x()</script>"))),)),
         onnx_model(more=((14, protobuf((1, "note"), (2, "a description of scripts"))),)),
     ),
+    **ARCHIVE_CASES,
+    "keras-dangerous-reference": (
+        "m.keras",
+        keras_function("os", "system"),
+        keras_function("keras.activations", "relu"),
+    ),
+    "keras-gadget": ("m.keras", keras_function("keras.utils", "get_file"), keras_function("keras.ops", "mean")),
+    "keras-lambda-danger": ("m.keras", keras_lambda("__import__('os').system('x')"), keras_lambda("x * 2")),
+    "keras-lambda": ("m.keras", keras_lambda("x * 2"), keras_archive(keras_layer("Dense", units=2))),
+    "keras-unlisted-reference": (
+        "m.keras",
+        keras_archive(keras_layer("CSVLogger", "keras.callbacks", filename="x")),
+        keras_archive(keras_layer("Adam", "keras.optimizers")),
+    ),
+    "keras-custom-object": (
+        "m.keras",
+        keras_archive(keras_layer("Net", "acme.layers")),
+        keras_archive(keras_layer("NewLayer2", "keras.src.layers.core.new_layer")),
+    ),
+    "keras-package-code": (
+        "m.keras",
+        keras_archive(keras_layer("BertBackbone", "keras_hub.src.models.bert.bert_backbone")),
+        keras_archive(keras_layer("Functional", "keras.src.models.functional")),
+    ),
+    "keras-external-model": (
+        "m.keras",
+        keras_archive(keras_layer("TFSMLayer", filepath="/tmp/model")),
+        keras_archive(keras_layer("Dense")),
+    ),
+    "keras-external-file": (
+        "m.keras",
+        keras_archive(keras_layer("StringLookup", vocabulary="/etc/passwd")),
+        keras_archive(keras_layer("StringLookup", vocabulary=["/etc/passwd", "a"])),
+    ),
+    "keras-pickled-module": (
+        "m.keras",
+        keras_archive(keras_layer("TorchModuleWrapper", module=base64.b64encode(PLAIN).decode())),
+        keras_archive(keras_layer("Dense", module="x")),
+    ),
+    "keras-duplicate-key": (
+        "m.keras",
+        keras_archive(b'{"class_name": "Dense", "config": {"name": "a", "name": "b"}}'),
+        keras_archive(b'{"class_name": "Dense", "config": {"name": "a", "nam": "b"}}'),
+    ),
+    "hdf5-external-link": ("m.h5", lambda: hdf5(with_link), lambda: hdf5(with_soft_link)),
+    "hdf5-external-storage": (
+        "m.h5",
+        lambda: hdf5(lambda file: file.create_dataset("d", (9,), "u1", external=[("/etc/passwd", 0, 9)])),
+        lambda: hdf5(with_values),
+    ),
+    "hdf5-virtual-dataset": ("m.h5", lambda: hdf5(with_virtual), lambda: hdf5(with_values)),
+    "hdf5-custom-link": (
+        "m.h5",
+        lambda: hdf5(with_link).replace(b"\x01\x08\x40\x01w", b"\x01\x08\x41\x01w"),
+        lambda: hdf5(with_link),
+    ),
+    "hdf5-plugin-filter": ("m.h5", unknown_filter, lambda: hdf5(with_pieces)),
+    "hdf5-size-mismatch": (
+        "m.h5",
+        lambda: hdf5(lambda file: file.create_dataset("d", (2**40,), "f8", chunks=(1000,))),
+        lambda: hdf5(lambda file: file.create_dataset("d", (2**20,), "f8", chunks=(1000,))),
+    ),
+    "hdf5-pickled-object": (
+        "m.h5",
+        lambda: hdf5(with_text(pickle.dumps({"a": [1]}, 0))),
+        lambda: hdf5(with_text(b"A model that classifies. It is small.")),
+    ),
+    "hdf5-reference": (
+        "m.h5",
+        lambda: hdf5(with_reference).replace(b"\x17\0\0\0\x08\0\0\0", b"\x17\2\0\0\x08\0\0\0", 1),
+        lambda: hdf5(with_reference),
+    ),
+    "hdf5-trailing-data": ("m.h5", lambda: hdf5(with_values) + b"more", lambda: hdf5(with_values)),
+    "tensorflow-write-operator": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("WriteFile")),
+        tensorflow_graph(tensorflow_node("PrintV2", output_stream=protobuf((2, "stderr")))),
+    ),
+    "tensorflow-read-operator": (
+        "saved_model.pb",
+        tensorflow_graph(f=(tensorflow_node("ReadFile"),)),
+        tensorflow_graph(f=(tensorflow_node("ReadVariableOp"),)),
+    ),
+    "tensorflow-network-operator": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("RpcCall")),
+        tensorflow_graph(tensorflow_node("PartitionedCall")),
+    ),
+    "tensorflow-python-operator": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("EagerPyFunc")),
+        tensorflow_graph(tensorflow_node("PyFuncs"), PyFuncs=()),
+    ),
+    "tensorflow-fixed-path": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_text("p", "/etc/x"), tensorflow_node("SaveV2", "s", "p")),
+        tensorflow_graph(tensorflow_node("Placeholder", "p"), tensorflow_node("SaveV2", "s", "p")),
+    ),
+    "tensorflow-asset-path": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("Relu"), meta=((6, protobuf((2, "../../etc/passwd"))),)),
+        tensorflow_graph(tensorflow_node("Relu"), meta=((6, protobuf((2, "vocabulary..txt"))),)),
+    ),
+    "tensorflow-custom-operator": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("AcmeTrick")),
+        tensorflow_graph(tensorflow_node("AcmeTrick"), AcmeTrick=()),
+    ),
+    "tensorflow-extension-operator": (
+        "saved_model.pb",
+        tensorflow_graph(tensorflow_node("Addons>Trick")),
+        tensorflow_graph(tensorflow_node("MatMul")),
+    ),
+    "tflite-custom-operator": ("m.tflite", renamed_operator("AcmeTrick"), ordinary("flex.tflite")),
+    "tflite-out-of-bounds": ("m.tflite", ordinary("dense.tflite")[:-100], ordinary("dense.tflite")),
 }
 """Rule to (file name, what breaks it, what does not)."""
 
@@ -269,7 +460,7 @@ def test_the_rule_is_found_where_it_is_broken(rule: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("rule", [rule.id for rule in RULES])
 def test_its_neighbour_does_not_break_the_rule(rule: str, tmp_path: Path) -> None:
     name, _, good = CASES[rule]
-    report = scan_bytes(tmp_path, good, name, limits=LIMITS.get(rule))
+    report = scan_bytes(tmp_path, made(good), name, limits=LIMITS.get(rule))
     assert rule not in rules(report)
 
 

@@ -1,36 +1,48 @@
 """Zip archives: torch's files, npz, and whatever else is packed; every member is looked at, whatever its name."""
 
 import re
-import zlib
+from bisect import bisect
 from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable
+from heliotrope.scan.archives.names import Names, is_odd, leaves, link_leaves
+from heliotrope.scan.archives.tar_walk import lies_in_member
 from heliotrope.scan.archives.zip_directory import (
     Directory,
     LocalHeader,
     Member,
     NoDirectoryError,
-    has_directory,
+    archive_extent,
+    end_records,
     hidden_headers,
     local_header,
-    read_directory,
+    read_directories,
 )
+from heliotrope.scan.archives.zip_members import (
+    ENCRYPTED,
+    STORED,
+    differences,
+    member_end,
+    names_of,
+    opened,
+    unreadable_flags,
+    unsound,
+)
+from heliotrope.scan.frameworks.keras_files import KerasArchive
 from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
-from heliotrope.scan.sources import InflatingSource, SliceSource
+from heliotrope.scan.sources import SliceSource
+from heliotrope.scan.unpacking import UnpackedSource
 
 __all__ = ["ZipAnalyser"]
-
-_STORED, _DEFLATED = 0, 8
-_ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
-_CHECKED_BYTES = 4 * 2**20
-"""Checksums are compared for members up to this size; weights are not read a second time."""
 
 _STORAGE = re.compile(r"(?:.*/)?data/\d+")
 """Raw weights in torch's format. A few of them begin like a pickle by chance."""
 
 _MAX_HIDDEN = 1_000
+_MAX_LINK = 4_096
+"""Bytes of where a symbolic link points; systems allow as many."""
 
 
 @dataclass(slots=True)
@@ -48,7 +60,11 @@ class ZipAnalyser:
 
     def accepts(self, source: Source, name: str) -> bool:
         del name
-        return source.read(0, 4) == b"PK\x03\x04" or has_directory(source)
+        if source.read(0, 4) == b"PK\x03\x04":
+            return True
+        extent = archive_extent(source)
+        # The end of a tar archive may be a member that is a zip file; it is inspected as that member.
+        return extent is not None and not (extent[0] > 0 and lies_in_member(source, *extent))
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name
@@ -62,48 +78,98 @@ class _Archive:
         self._contents = _Contents()
         self._torch = False
         self._skops = False
+        self._spans: list[tuple[int, int]] = []
+        """Of the bytes that are accounted for."""
+        self._keras = KerasArchive(context)
+        self._behind_model = source.read(4, 4) == b"TFL3"
+        """TensorFlow Lite's models have their labels in an archive behind them."""
 
     def analyse(self) -> Recognised:
         try:
-            directory = read_directory(self._source, self._context.limits)
-        except NoDirectoryError as error:
-            self._incomplete(f"the archive is damaged: {error}")
-            directory = Directory((), self._source.size, self._source.size)
+            directories = self._directories()
         except LimitReachedError as error:
             self._context.notes.incomplete(error.reason, limit=error.limit, member=self._context.member)
             return Recognised("zip")
-        self._torch = any(member.name.endswith("data.pkl") for member in directory.members)
-        self._check_names(directory)
-        spans = sorted(self._member(member) for member in directory.members)
-        self._check_spans(spans, directory)
-        self._hidden(spans, directory)
+        self._torch = any(member.name.endswith("data.pkl") for item in directories for member in item.members)
+        for number, directory in enumerate(directories):
+            seen = {member for earlier in directories[:number] for member in earlier.members}
+            self._listed(directory, [member for member in directory.members if member not in seen])
+        self._hidden(listed=any(directory.members for directory in directories))
         return self._outcome()
 
     # the directory as a whole
 
-    def _check_names(self, directory: Directory) -> None:
+    def _directories(self) -> list[Directory]:
+        """All that some reader finds; from more than one, readers would see different archives."""
+        ends = end_records(self._source)
+        found: list[Directory] = []
+        if not ends:
+            self._incomplete("the archive is damaged: the directory at the end is missing")
+            return []
+        try:
+            found = read_directories(self._source, ends[0], self._context.limits)
+        except NoDirectoryError as error:
+            self._incomplete(f"the archive is damaged: {error}")
+        spans = [span for item in found for span in self._rough_spans(item)] if len(ends) > 1 else []
+        for end in ends[1:]:
+            if not any(begin <= end < behind for begin, behind in spans):
+                found += self._from_another(end)
+        if len(found) > 1:
+            places = ", ".join(str(item.offset) for item in found)
+            self._note(
+                "zip-disagreement", f"readers would find different directories, at {places}", "directories", None
+            )
+        return found
+
+    def _rough_spans(self, directory: Directory) -> list[tuple[int, int]]:
+        """Of members with their headers, as far as the directory tells; an end record in there belongs to a member."""
+        sizes = [len(member.raw_name) + 30 + member.packed for member in directory.members]
+        return [(member.header, member.header + size) for member, size in zip(directory.members, sizes, strict=True)]
+
+    def _from_another(self, end: int) -> list[Directory]:
+        try:
+            return [item for item in read_directories(self._source, end, self._context.limits) if item.members]
+        except NoDirectoryError:
+            return []
+
+    def _listed(self, directory: Directory, members: list[Member]) -> None:
+        """Inspect the members that a directory lists and no earlier one does."""
         if directory.ambiguous:
             self._note(
                 "zip-disagreement", "the records at the end contradict each other", "end records", directory.offset
             )
-        seen: set[bytes] = set()
-        for member in directory.members:
+        if directory.damaged:
+            self._incomplete("the archive is damaged: other bytes stand in its directory")
+        self._check_names(members)
+        spans = sorted(self._member(member) for member in sorted(members, key=lambda member: member.header))
+        self._check_spans(spans, directory)
+        self._spans += spans
+        self._spans.append((directory.offset, directory.record + 22))
+
+    def _check_names(self, members: list[Member]) -> None:
+        names = Names()
+        for member in members:
             shown = printable(member.name)
-            if member.raw_name in seen:
+            problem = names.problem(member.name)
+            if problem == "duplicate":
                 self._note("zip-duplicate-member", f"two members are named {shown}", shown, member.header)
-            seen.add(member.raw_name)
-            parts = member.name.replace("\\", "/").split("/")
-            if ".." in parts or parts[0] == "" or ":" in parts[0] or "\0" in member.name:
+            elif problem == "similar":
+                message = f"{shown} differs from another name in case or composition only"
+                self._note("archive-similar-names", message, shown, member.header)
+            if leaves(member.name):
                 self._note("zip-unsafe-name", f"a member is named {shown}", shown, member.header)
+            elif is_odd(member.name):
+                self._note("archive-odd-name", f"a member is named {shown}", shown, member.header)
 
     def _check_spans(self, spans: list[tuple[int, int]], directory: Directory) -> None:
-        reached = 0
-        for begin, end in spans:
-            if begin < reached:
+        reached = first = min([begin for begin, _ in spans], default=directory.offset)
+        for begin, end in [*spans, (directory.offset, directory.offset)]:
+            if begin < reached and begin < directory.offset:
                 self._note("zip-disagreement", "members share bytes", "shared bytes", begin)
+            elif begin > reached:
+                self._note("zip-gap", f"{begin - reached} bytes belong to no member", "gap", reached)
             reached = max(reached, end)
-        first = min([begin for begin, _ in spans], default=directory.offset)
-        if first > 0 and spans:
+        if first > 0 and spans and not self._behind_model:
             self._note("zip-prefix", f"{first} bytes stand before the archive", "prefix", 0)
         if reached > directory.offset:
             self._incomplete("members reach into the directory or beyond the file")
@@ -111,9 +177,10 @@ class _Archive:
             rest = self._source.size - directory.end
             self._note("zip-prefix", f"{rest} bytes follow the archive", "suffix", directory.end)
 
-    def _hidden(self, spans: list[tuple[int, int]], directory: Directory) -> None:
+    def _hidden(self, *, listed: bool) -> None:
         found = 0
-        for offset in hidden_headers(self._source, spans, directory.offset):
+        spans = sorted(self._spans)
+        for offset in hidden_headers(self._source, spans):
             header = local_header(self._source, offset)
             if header is None or header.method > 99 or not header.raw_name:
                 continue
@@ -122,11 +189,12 @@ class _Archive:
                 self._incomplete(f"more than {_MAX_HIDDEN} hidden members")
                 return
             member = header.member(offset)
-            if directory.members:
+            if listed:
                 shown = printable(member.name)
                 self._note("zip-hidden-member", f"{shown} is not in the directory", shown, offset)
-            room = directory.offset - header.data
-            self._contents_of(member, header, packed=member.packed or room)
+            place = bisect(spans, (offset, offset))
+            behind = spans[place][0] if place < len(spans) else self._source.size
+            self._contents_of(member, header, packed=[member.packed or behind - header.data], listed=False)
 
     # one member
 
@@ -140,19 +208,24 @@ class _Archive:
             )
             self._incomplete("a member has no local header", member)
             return member.header, member.header
-        for difference in _differences(member, header):
+        end, agreed = member_end(self._source, member, header)
+        differing = [*differences(member, header), *([] if agreed else ["what follows its data"])]
+        if member.method == STORED and member.packed != member.size and not member.flags & ENCRYPTED:
+            differing.append("size, which is not what is stored")
+        for difference in differing:
             self._note(
                 "zip-disagreement", f"{shown}: local header and directory differ in {difference}", shown, member.header
             )
-        if (member.flags | header.flags) & _ENCRYPTED:
+        flagged = unreadable_flags(member, header)
+        if flagged:
             self._note("zip-encrypted", f"{shown} is marked as encrypted", shown, member.header)
-            self._incomplete("a member is marked as encrypted, which some loaders ignore", member)
-        self._contents_of(member, header, packed=member.packed)
-        if header.raw_name != member.raw_name:
-            self._contents.names.append(header.raw_name.decode("utf-8", "surrogateescape"))
-        return member.header, header.data + member.packed
+            self._incomplete(flagged, member)
+        sizes = [member.packed, *([header.packed] if "packed size" in differing else [])]
+        self._contents_of(member, header, packed=sizes)
+        self._contents.names += names_of(member, header)[1:]
+        return member.header, end
 
-    def _contents_of(self, member: Member, header: LocalHeader, *, packed: int) -> None:
+    def _contents_of(self, member: Member, header: LocalHeader, *, packed: list[int], listed: bool = True) -> None:
         self._contents.names.append(member.name)
         self._context.budget.members -= 1
         if self._context.budget.members < 0:
@@ -163,32 +236,63 @@ class _Archive:
             return
         try:
             for method in dict.fromkeys((member.method, header.method)):
-                self._inspect(member, header, method, packed)
+                for size in packed:
+                    self._inspect(member, header, method, size, listed=listed)
         except LimitReachedError as error:
             place = self._context.inside(member.name).member
             self._context.notes.incomplete(error.reason, limit=error.limit, member=place)
         except UnreadableError as error:
             self._incomplete(str(error), member)
 
-    def _inspect(self, member: Member, header: LocalHeader, method: int, packed: int) -> None:
-        source: Source = SliceSource(self._source, header.data, packed)
-        if method == _DEFLATED:
-            size = member.size or header.size or self._context.limits.max_inflated_bytes
-            source = InflatingSource(source, size, limits=self._context.limits, budget=self._context.budget)
-        elif method != _STORED:
+    def _inspect(self, member: Member, header: LocalHeader, method: int, packed: int, *, listed: bool) -> None:
+        context = self._context.inside(member.name)
+        source = opened(SliceSource(self._source, header.data, packed), method, member.size or header.size, context)
+        if source is None:
             self._incomplete(f"a member is packed by method {method}, which is not supported", member)
             return
-        elif source.size < packed:
-            self._incomplete("a member is cut short", member)
+        whole = self._is_whole(member, source, packed, listed=listed)
         if source.size == 0 or (self._torch and _STORAGE.fullmatch(member.name) and not self._is_trap(source)):
             return
+        if member.link:
+            self._link(member, source)
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
-        context = self._context.inside(member.name)
-        recognised = self._context.nested(source, member.name, context)
-        if recognised is not None:
-            self._contents.formats.append(recognised)
-        self._check_sum(member, source)
+        names = dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape")))
+        if not any(self._keras.take(name, source) for name in names):
+            recognised = self._context.nested(source, member.name, context)
+            if recognised is not None:
+                self._contents.formats.append(recognised)
+        if whole and unsound(source, member) and not self._torch_without_sums(member):
+            shown = printable(member.name)
+            self._note("zip-bad-checksum", f"the checksum of {shown} does not match", shown, member.header)
+            self._incomplete("a member's checksum does not match", member)
+
+    def _is_whole(self, member: Member, source: Source, packed: int, *, listed: bool) -> bool:
+        """Whether all is there that the directory announces, and no more."""
+        if not isinstance(source, UnpackedSource):
+            if source.size < packed:
+                self._incomplete("a member is cut short", member)
+            return source.size == member.size
+        if source.trouble:
+            place = self._context.inside(member.name).member
+            self._context.notes.incomplete(source.trouble, limit=source.limit, member=place)
+            return False
+        shown = printable(member.name)
+        if source.left and listed:
+            message = f"{shown}: {source.left} bytes stand behind its compressed data"
+            self._note("zip-disagreement", message, shown, member.header)
+        if source.size != member.size and listed:
+            message = f"{shown} unpacks to {source.size} bytes, the directory says {member.size}"
+            self._note("zip-disagreement", message, shown, member.header)
+            if source.size < member.size:
+                self._incomplete("a member is shorter than the directory says", member)
+        return source.size == member.size
+
+    def _link(self, member: Member, source: Source) -> None:
+        target = source.read(0, _MAX_LINK).decode("utf-8", "surrogateescape")
+        if link_leaves(member.name, target, symbolic=True):
+            shown = printable(member.name)
+            self._note("zip-unsafe-link", f"{shown} is a link to {printable(target)}", shown, member.header)
 
     def _schema(self, source: Source, member: Member) -> bool:
         """Judge what may be the schema of a skops file; whether it is one."""
@@ -203,17 +307,6 @@ class _Archive:
 
     def _is_trap(self, source: Source) -> bool:
         return credible_pickle(source, self._context)
-
-    def _check_sum(self, member: Member, source: Source) -> None:
-        if member.size > _CHECKED_BYTES:
-            return
-        data = source.read(0, member.size)
-        if len(data) < member.size:
-            self._incomplete("a member is shorter than the directory says", member)
-        elif zlib.crc32(data) != member.crc and not self._torch_without_sums(member):
-            shown = printable(member.name)
-            self._note("zip-bad-checksum", f"the checksum of {shown} does not match", shown, member.header)
-            self._incomplete("a member's checksum does not match", member)
 
     def _torch_without_sums(self, member: Member) -> bool:
         """Torch writes 0 for all checksums when told not to compute them."""
@@ -233,8 +326,8 @@ class _Archive:
             return Recognised("torch-zip")
         if self._skops:
             return Recognised("skops")
-        if {"config.json", "metadata.json"} <= names:
-            return Recognised("keras", supported=False)
+        if self._keras.is_model(names):
+            return Recognised("keras")
         files = [name for name in self._contents.names if not name.endswith("/")]
         if files and all(name.endswith(".npy") for name in files):
             return Recognised("npz")
@@ -247,23 +340,3 @@ class _Archive:
     def _incomplete(self, reason: str, member: Member | None = None) -> None:
         place = self._context.member if member is None else self._context.inside(member.name).member
         self._context.notes.incomplete(reason, member=place)
-
-
-def _differences(member: Member, header: LocalHeader) -> list[str]:
-    """In what the two accounts of a member differ. Zero sizes stand for 'behind the data' where the flag says so."""
-    found = []
-    if member.raw_name != header.raw_name:
-        found.append(f"name ({printable(header.raw_name.decode('utf-8', 'replace'))})")
-    if member.method != header.method:
-        found.append("method")
-    if (member.flags ^ header.flags) & _ENCRYPTED:
-        found.append("encryption")
-    follow = header.flags & _SIZES_FOLLOW
-    for label, central, local in (
-        ("packed size", member.packed, header.packed),
-        ("size", member.size, header.size),
-        ("checksum", member.crc, header.crc),
-    ):
-        if central != local and not (follow and local == 0):
-            found.append(label)
-    return found

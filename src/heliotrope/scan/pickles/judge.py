@@ -97,6 +97,9 @@ class Judge:
                 module, name = renamed
         number = self._numbers.get((module, name))
         if number is None:
+            if len(self._uses) >= self._limits.max_globals:
+                message = f"imports more than {self._limits.max_globals} different names, which no model needs"
+                self._note("pickle-unknown-import", message, offset, key="max_globals")
             number = self._new(module, name)
         use = self._uses[number]
         use.count += 1
@@ -370,7 +373,8 @@ class Judge:
         name = use.full_name if use is not None else None
         pending = self._pending.get((rule, name or key))
         if pending is None:
-            if len(self._pending) > 2 * self._limits.max_findings:
+            most = 2 * self._limits.max_findings if rule in _QUIET_RULES else 4 * self._limits.max_findings
+            if len(self._pending) > most:
                 return
             pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
         pending.count += 1
@@ -439,3 +443,5 @@ _REFERENCES = {
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
 _DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
 _UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})
+_QUIET_RULES = frozenset({"pickle-framework-code", "pickle-persistent-id"})
+"""Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
