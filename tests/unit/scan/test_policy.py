@@ -216,3 +216,37 @@ def test_more_names_than_any_model_needs_are_not_merely_incomplete(tmp_path: Pat
     flood = b"](" + b"".join(glob("numpy", f"name{number}") for number in range(6000))
     report = scan_bytes(tmp_path, PROTO4 + flood + SYSTEM + b"e.")
     assert report.verdict in ("suspicious", "malicious")
+
+
+OLDER = {
+    "torch 0.4, a module": glob("torch.nn.modules.linear", "Linear")
+    + b")\x81}("
+    + text("_backend")
+    + call(glob("torch.nn.backends.thnn", "_get_thnn_function_backend"))
+    + b"ub",
+    "torch 1.11, a storage": b"]" + glob("torch.storage", "_TypedStorage") + b"a",
+    "torch 1.3 to 1.13, quantised": glob("torch.nn.quantized.modules.linear", "Linear") + b")\x81}b",
+    "torch 1.3 to 1.13, fused": glob("torch.nn.intrinsic.modules.fused", "ConvReLU2d") + b")\x81}b",
+    "torch 1.3 to 1.12, an observer": glob("torch.quantization.observer", "MinMaxObserver") + b")\x81}b",
+    "torch 1.3 to 1.12, a stub": glob("torch.quantization.stubs", "QuantStub") + b")\x81}b",
+    "torch 0.4, an optimizer": glob("torch.optim.adam", "Adam") + b")\x81}b",
+    "torch 1.x, a scheduler": glob("torch.optim.lr_scheduler", "StepLR") + b")\x81}b",
+    "scikit-learn 0.19, a forest": glob("sklearn.ensemble.forest", "RandomForestClassifier") + b")\x81}b",
+    "scikit-learn 0.19, a tree": glob("sklearn.tree.tree", "DecisionTreeClassifier") + b")\x81}b",
+    "scikit-learn 0.19, vectors": glob("sklearn.svm.classes", "SVC") + b")\x81}b",
+    "scikit-learn 0.19, scaling": glob("sklearn.preprocessing.data", "StandardScaler") + b")\x81}b",
+    "scikit-learn 0.21, clusters": glob("sklearn.cluster.k_means_", "KMeans") + b")\x81}b",
+    "pandas 1.x, an index": call(
+        glob("pandas.core.indexes.base", "_new_Index"), glob("pandas.core.indexes.numeric", "Int64Index"), b"}"
+    ),
+    "numpy 1.x, an array": call(
+        glob("numpy.core.multiarray", "_reconstruct"), glob("numpy", "ndarray"), b"K\x00\x85", b"C\x01b"
+    ),
+}
+"""As the published source of each release writes them."""
+
+
+@pytest.mark.parametrize("release", OLDER)
+def test_what_earlier_releases_wrote_is_clean(release: str, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, PROTO4 + OLDER[release] + b".")
+    assert (report.verdict, [item.message for item in report.findings if item.severity != "info"]) == ("clean", [])
