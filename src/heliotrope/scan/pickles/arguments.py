@@ -13,6 +13,19 @@ __all__ = ["CONDITIONS", "misuse", "state_problem"]
 _ZONE = re.compile(r"[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", re.ASCII)
 """Keys of time zones; others could name files elsewhere."""
 
+_SCRIPT_CLASSES = frozenset(
+    f"__torch__.torch.classes.{name}"
+    for name in (
+        "quantized.LinearPackedParamsBase",
+        "quantized.Conv2dPackedParamsBase",
+        "quantized.Conv3dPackedParamsBase",
+        "quantized.EmbeddingPackedParamsBase",
+        "rnn.CellParamsBase",
+        "sparse.LinearPackedParamsBase",
+    )
+)
+"""Classes of C++ whose states are tensors and numbers."""
+
 _CONSTANT_KINDS = frozenset({op.OPAQUE, op.STR, op.BYTES})
 _PLAIN_KINDS = _CONSTANT_KINDS | {op.TUPLE, op.LIST, op.DICT, op.SET}
 _OBJECT_KINDS = frozenset({op.RESULT, op.INSTANCE, op.USED})
@@ -29,6 +42,7 @@ CONDITIONS = frozenset(
         "zone",
         "partial",
         "new-object",
+        "never",
     }
 )
 """Shapes of functions that may do anything when somebody else chooses their arguments."""
@@ -165,6 +179,13 @@ def _torch_generator_state(judge: _Judge, machine: State, state: int) -> str:
     return "" if known else "to something that its framework never writes"
 
 
+def _torch_script_object_state(_judge: _Judge, machine: State, state: int) -> str:
+    """What the class gets, and its name."""
+    items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else None
+    name = machine.text(items[1]) if items is not None and len(items) == 2 else None
+    return "" if name in _SCRIPT_CLASSES else "to something that its framework never writes"
+
+
 def _class_first(judge: _Judge, _machine: State, items: list[int]) -> str:
     used = judge.use_of(items[0]) if items else None
     if used is None:
@@ -281,5 +302,6 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
 _STATES: dict[str, Callable[[_Judge, State, int], str]] = {
     "partial": _partial_state,
     "torch-generator": _torch_generator_state,
+    "torch-script-object": _torch_script_object_state,
 }
 """Shapes of objects whose state must have a form of its own."""
