@@ -6,9 +6,13 @@ from typing import Protocol
 from heliotrope.scan.archives.packed_files import PackedAnalyser
 from heliotrope.scan.archives.tar_files import TarAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
+from heliotrope.scan.frameworks.executables import ExecutableAnalyser
 from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
 from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
+from heliotrope.scan.frameworks.mlflow_files import MlflowAnalyser
+from heliotrope.scan.frameworks.msgpack_files import MsgpackAnalyser
 from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
+from heliotrope.scan.frameworks.other_formats import OtherAnalyser
 from heliotrope.scan.frameworks.saved_model import SavedModelAnalyser
 from heliotrope.scan.frameworks.tflite import TfliteAnalyser
 from heliotrope.scan.frameworks.tree_files import (
@@ -46,6 +50,10 @@ ANALYSERS: tuple[Analyser, ...] = (
     TfliteAnalyser(),
     ParquetAnalyser(),
     ArrowAnalyser(),
+    MsgpackAnalyser(),
+    MlflowAnalyser(),
+    OtherAnalyser(),
+    ExecutableAnalyser(),
     SeparatedAnalyser(),
     _PICKLE,
 )

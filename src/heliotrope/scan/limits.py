@@ -65,6 +65,12 @@ class ScanLimits:
     """Groups and datasets of an HDF5 file; a model of a thousand layers has 20,000."""
     max_hdf5_attribute: int = 16 * MIB
     """Text of one attribute. Keras keeps a whole configuration in one; others have some kilobytes."""
+    max_source_bytes: int = 4 * MIB
+    """One file of TorchScript or Python source, read as a whole. The largest traced models have 3 MB."""
+    max_description_bytes: int = 2 * MIB
+    """A description in YAML, of which every value becomes an event. They have some kilobytes, with long signatures a hundred."""
+    max_msgpack_items: int = 5_000_000
+    """Values of a MessagePack file, some seconds of work; parameters are arrays, which count once."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
     max_findings: int = 500

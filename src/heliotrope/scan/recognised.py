@@ -12,7 +12,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
-    (4, b"ET12", "executorch"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"MSCF\0\0\0\0", "cab"),
@@ -57,10 +56,33 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
     (".engine", "tensorrt"),
     (".pdiparams", "paddle"),
     (".pdmodel", "paddle"),
+    (".pt2", "torch-export"),
+    (".ptl", "torch-mobile"),
+    (".pte", "executorch"),
+    (".plan", "tensorrt"),
+    (".trt", "tensorrt"),
+    (".rknn", "rknn"),
+    (".t7", "torch7"),
+    (".llamafile", "llamafile"),
+    (".caffemodel", "caffe"),
+    (".mnn", "mnn"),
 )
 _PACKED_PICKLES = frozenset({f"{inside}-{packing}" for inside in ("pickle", "joblib") for packing in PACKINGS})
 _PICKLES = (
-    frozenset({"pickle", "joblib", "torch-zip", "torch-legacy", "torch-tar", "torchscript", "zip"}) | _PACKED_PICKLES
+    frozenset(
+        {
+            "pickle",
+            "joblib",
+            "torch-zip",
+            "torch-legacy",
+            "torch-tar",
+            "torchscript",
+            "torch-package",
+            "torch-export",
+            "zip",
+        }
+    )
+    | _PACKED_PICKLES
 )
 _BESIDE_MODELS: dict[str, frozenset[str]] = {
     **dict.fromkeys(

@@ -38,6 +38,7 @@ from tests.unit.scan.assembler import (
     torch_zip,
     zipped,
 )
+from tests.unit.scan.framework_files import CASES as FRAMEWORK_CASES
 
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.scan import RULES, ScanLimits, verdict_of
@@ -433,6 +434,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes | Callable[[], by
     ),
     "tflite-custom-operator": ("m.tflite", renamed_operator("AcmeTrick"), ordinary("flex.tflite")),
     "tflite-out-of-bounds": ("m.tflite", ordinary("dense.tflite")[:-100], ordinary("dense.tflite")),
+    **FRAMEWORK_CASES,
 }
 """Rule to (file name, what breaks it, what does not)."""
 

@@ -28,6 +28,7 @@ from heliotrope.scan.archives.zip_members import (
     unreadable_flags,
     unsound,
 )
+from heliotrope.scan.frameworks.archive_code import ArchiveCode
 from heliotrope.scan.frameworks.keras_files import KerasArchive
 from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
@@ -83,6 +84,7 @@ class _Archive:
         self._keras = KerasArchive(context)
         self._behind_model = source.read(4, 4) == b"TFL3"
         """TensorFlow Lite's models have their labels in an archive behind them."""
+        self._code = ArchiveCode(())
 
     def analyse(self) -> Recognised:
         try:
@@ -91,6 +93,7 @@ class _Archive:
             self._context.notes.incomplete(error.reason, limit=error.limit, member=self._context.member)
             return Recognised("zip")
         self._torch = any(member.name.endswith("data.pkl") for item in directories for member in item.members)
+        self._code = ArchiveCode(member.name for item in directories for member in item.members)
         for number, directory in enumerate(directories):
             seen = {member for earlier in directories[:number] for member in earlier.members}
             self._listed(directory, [member for member in directory.members if member not in seen])
@@ -251,13 +254,16 @@ class _Archive:
             self._incomplete(f"a member is packed by method {method}, which is not supported", member)
             return
         whole = self._is_whole(member, source, packed, listed=listed)
-        if source.size == 0 or (self._torch and _STORAGE.fullmatch(member.name) and not self._is_trap(source)):
+        weights = (self._torch and _STORAGE.fullmatch(member.name)) or self._code.is_weights(member.name)
+        if source.size == 0 or (weights and not self._is_trap(source)):
             return
         if member.link:
             self._link(member, source)
         if member.name == "schema.json" or header.raw_name == b"schema.json":
             self._skops |= self._schema(source, member)
         names = dict.fromkeys((member.name, header.raw_name.decode("utf-8", "surrogateescape")))
+        for name in names:
+            self._code.inspect(source, name, context)
         if not any(self._keras.take(name, source) for name in names):
             recognised = self._context.nested(source, member.name, context)
             if recognised is not None:
@@ -317,12 +323,9 @@ class _Archive:
     def _outcome(self) -> Recognised:
         names = {name.rpartition("/")[2] for name in self._contents.names}
         formats = self._contents.formats
+        if self._code.format is not None:
+            return Recognised(self._code.format)
         if "data.pkl" in names and ("version" in names or "byteorder" in names or "constants.pkl" in names):
-            scripted = [name for name in self._contents.names if "/code/" in name and name.endswith(".py")]
-            if "constants.pkl" in names or scripted:
-                self._note("torch-script-code", f"{len(scripted)} files of TorchScript code", "code", None)
-                self._incomplete("TorchScript code is not analysed")
-                return Recognised("torchscript")
             return Recognised("torch-zip")
         if self._skops:
             return Recognised("skops")

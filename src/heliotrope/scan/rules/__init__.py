@@ -4,7 +4,7 @@ from functools import cache
 
 from heliotrope.core.findings import Rule, Severity
 from heliotrope.core.predicates.scan import ScanVerdict
-from heliotrope.scan.rules import archives, frameworks, pickles, repositories, tabular, weights
+from heliotrope.scan.rules import archives, frameworks, keras, pickles, programs, repositories, tabular, weights
 
 __all__ = ["RULES", "find_rule", "verdict_of"]
 
@@ -13,6 +13,8 @@ RULES: tuple[Rule, ...] = (
     *archives.RULES,
     *weights.RULES,
     *frameworks.RULES,
+    *keras.RULES,
+    *programs.RULES,
     *repositories.RULES,
     *tabular.RULES,
 )
