@@ -30,6 +30,7 @@ TAXONOMY: Final[dict[str, str]] = {
     "AML.T0031": "Erode AI Model Integrity",
     "AML.T0042": "Verify Attack",
     "AML.T0043": "Craft Adversarial Data",
+    "AML.T0051.001": "Indirect",
     "AML.T0058": "Publish Poisoned Models",
     "AML.T0059": "Erode Dataset Integrity",
     "AML.T0074": "Masquerading",
@@ -47,6 +48,8 @@ TAXONOMY: Final[dict[str, str]] = {
     "CWE-20": "Improper Input Validation",
     "CWE-22": "Improper Limitation of a Pathname to a Restricted Directory ('Path Traversal')",
     "CWE-59": "Improper Link Resolution Before File Access ('Link Following')",
+    "CWE-79": "Improper Neutralization of Input During Web Page Generation ('Cross-site Scripting')",
+    "CWE-94": "Improper Control of Generation of Code ('Code Injection')",
     "CWE-125": "Out-of-bounds Read",
     "CWE-353": "Missing Support for Integrity Check",
     "CWE-354": "Improper Validation of Integrity Check Value",
@@ -55,8 +58,10 @@ TAXONOMY: Final[dict[str, str]] = {
     "CWE-436": "Interpretation Conflict",
     "CWE-494": "Download of Code Without Integrity Check",
     "CWE-502": "Deserialization of Untrusted Data",
+    "CWE-798": "Use of Hard-coded Credentials",
     "CWE-829": "Inclusion of Functionality from Untrusted Control Sphere",
     "CWE-1039": "Inadequate Detection or Handling of Adversarial Input Perturbations in Automated Recognition Mechanism",
+    "CWE-1336": "Improper Neutralization of Special Elements Used in a Template Engine",
     "CWE-1357": "Reliance on Insufficiently Trustworthy Component",
 }
 """Id to title."""

@@ -20,6 +20,7 @@ __all__ = [
     "WalkProblem",
     "WalkSkipped",
     "WalkedFile",
+    "in_hub_cache",
     "valid_name",
     "walk",
 ]
@@ -35,6 +36,9 @@ MAX_DEPTH = 64
 
 MAX_PATH_BYTES = 4000
 """Linux refuses paths of 4096 bytes; below that every file can still be opened by its absolute path."""
+
+_HUB_KINDS = ("models--", "datasets--", "spaces--")
+"""What names of repositories begin with in Hugging Face's cache."""
 
 _MAX_CHARACTER_BYTES = 4
 """Of a character in UTF-8: most paths need not be encoded to know that they are short enough."""
@@ -222,7 +226,18 @@ class _Walk:
         )
 
     def _inside(self, target: str) -> bool:
-        return os.path.commonpath([self._root, target]) == self._root
+        return os.path.commonpath([self._root, target]) == self._root or in_hub_cache(Path(self._root), Path(target))
+
+
+def in_hub_cache(folder: Path, target: Path) -> bool:
+    """Whether a link out of a snapshot of Hugging Face's cache leads to where that cache keeps the snapshot's content.
+
+    `models--owner--name/snapshots/revision/file` is a link to `models--owner--name/blobs/digest`; both paths are resolved.
+    """
+    if target.parent.name != "blobs":
+        return False
+    repository = target.parent.parent
+    return repository.name.startswith(_HUB_KINDS) and (repository / "snapshots") in (folder, *folder.parents)
 
 
 def valid_name(relative: str) -> str:

@@ -21,7 +21,16 @@ from heliotrope.engine._hashing import (
     stamp_of,
 )
 from heliotrope.engine._trees import MAX_TREE_BYTES, TreeDigest, TreeFile, digest_tree, tree_digest
-from heliotrope.engine._walk import LINK_LEAVES, WalkedFile, WalkLimits, WalkProblem, WalkSkipped, valid_name, walk
+from heliotrope.engine._walk import (
+    LINK_LEAVES,
+    WalkedFile,
+    WalkLimits,
+    WalkProblem,
+    WalkSkipped,
+    in_hub_cache,
+    valid_name,
+    walk,
+)
 
 __all__ = [
     "LINK_LEAVES",
@@ -38,6 +47,7 @@ __all__ = [
     "WalkedFile",
     "digest_inputs",
     "digest_tree",
+    "in_hub_cache",
     "is_folder",
     "is_present",
     "open_regular",

@@ -32,7 +32,7 @@ from heliotrope.engine.files import (
     stamp_of,
     walk,
 )
-from heliotrope.scan.beside import Folder
+from heliotrope.scan.beside import Folders
 from heliotrope.scan.collector import Collector, worst_first
 from heliotrope.scan.dispatch import analyse, analyse_nested
 from heliotrope.scan.interface import Context, Recognised, Source
@@ -40,6 +40,7 @@ from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.policy import policy_digest
 from heliotrope.scan.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.registry import NONE, Enabled
+from heliotrope.scan.repositories.hub_cache import once_each
 from heliotrope.scan.sources import BytesSource, FileSource
 from heliotrope.scan.third_party import guard
 
@@ -111,6 +112,7 @@ def scan_targets(
     total = float(sum(item.size for item in found if isinstance(item, Target)))
     done = 0.0
     reports: list[FileReport] = []
+    folders = Folders()
     for item in found:
         if progress is not None:
             shown = item.shown if isinstance(item, Target) else item.relative
@@ -118,7 +120,7 @@ def scan_targets(
         if isinstance(item, WalkProblem):
             reports.append(_unread(item.relative, item.reason))
             continue
-        report = _scan_file(item, limits, analysers)
+        report = _scan_file(item, limits, analysers, folders)
         done += item.size
         if report is not None:
             reports.append(report)
@@ -134,7 +136,7 @@ def predicate_of(document: ScanDocument) -> ScanPredicate:
 
 def listed_folder(tree: TreeDigest, prefix: str = "") -> Iterator[Target | WalkProblem]:
     """As `list_folder`, from a listing that was made before."""
-    for entry in tree.entries:
+    for entry in once_each(tree.entries):
         if isinstance(entry, TreeFile):
             file = entry.file
             yield Target(
@@ -152,7 +154,7 @@ def listed_folder(tree: TreeDigest, prefix: str = "") -> Iterator[Target | WalkP
 def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
     """The files of a folder; their names in the result are the prefix and the path relative to the folder."""
     try:
-        for item in walk(root):
+        for item in once_each(walk(root)):
             if isinstance(item, WalkedFile):
                 yield Target(item.path, f"{prefix}{item.relative}", named=False, size=item.size, inode=item.inode)
             elif isinstance(item, WalkProblem):
@@ -161,18 +163,20 @@ def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
         yield WalkProblem(prefix.rstrip("/") or ".", error.message)
 
 
-def _scan_file(target: Target, limits: ScanLimits, analysers: Enabled) -> FileReport | None:
+def _scan_file(target: Target, limits: ScanLimits, analysers: Enabled, folders: Folders) -> FileReport | None:
     """The report on one file; None when it lies in a folder and is no model."""
     try:
         with open_regular(target.path) as file:
-            return _scan_open(target, file.fileno(), limits, analysers)
+            return _scan_open(target, file.fileno(), limits, analysers, folders)
     except InputError as error:
         return _unread(target.shown, _without_path(error.message, target.path))
     except OSError as error:
         return _unread(target.shown, f"cannot be read: {error.strerror}")
 
 
-def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: Enabled) -> FileReport | None:
+def _scan_open(
+    target: Target, descriptor: int, limits: ScanLimits, analysers: Enabled, folders: Folders
+) -> FileReport | None:
     before = stamp_of(os.fstat(descriptor))
     size = before[2]
     if target.inode is not None and before[1] != target.inode:
@@ -185,7 +189,9 @@ def _scan_open(target: Target, descriptor: int, limits: ScanLimits, analysers: E
     notes = Collector(target.shown, limits)
     third_party = guard(analysers, target.shown, limits, size)
     nested = partial(analyse_nested, third_party=third_party)
-    context = Context(notes, limits, Budget.of(limits, size), nested, beside=Folder(target.path.parent))
+    context = Context(
+        notes, limits, Budget.of(limits, size), nested, beside=folders.of(target.path), named=target.named
+    )
     extensions = MODEL_EXTENSIONS | analysers.extensions
     if size == 0:
         recognised = _empty(target, notes, extensions)

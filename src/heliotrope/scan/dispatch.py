@@ -24,8 +24,11 @@ from heliotrope.scan.frameworks.tree_files import (
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
 from heliotrope.scan.recognised import EXPECTED_FORMATS, recognise
+from heliotrope.scan.repositories.pointers import PointerAnalyser
+from heliotrope.scan.repositories.repository_files import RepositoryAnalyser
 from heliotrope.scan.tabular.data_files import IdxAnalyser
 from heliotrope.scan.tabular.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
+from heliotrope.scan.weights.gguf_files import GgufAnalyser
 from heliotrope.scan.weights.numpy_files import NumpyAnalyser
 from heliotrope.scan.weights.safetensors_files import SafetensorsAnalyser
 
@@ -37,6 +40,8 @@ ANALYSERS: tuple[Analyser, ...] = (
     TarAnalyser(),
     NumpyAnalyser(),
     SafetensorsAnalyser(),
+    GgufAnalyser(),
+    PointerAnalyser(),
     IdxAnalyser(),
     PackedAnalyser(),
     OnnxAnalyser(),
@@ -61,6 +66,8 @@ ANALYSERS: tuple[Analyser, ...] = (
 
 _TOGETHER = {"tflite", "zip"}
 """A TensorFlow Lite model carries its labels in an archive behind it."""
+_TEXTS = RepositoryAnalyser()
+"""Takes part by name, and so besides any other: words in a configuration count whatever else its bytes are."""
 
 
 class ThirdParty(Protocol):
@@ -103,6 +110,7 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
     try:
         accepting = _accepting(source, name, context)
         results = [analyser.analyse(source, name, context) for analyser in accepting]
+        text = _TEXTS.analyse(source, name, context) if _TEXTS.accepts(source, name) else None
     except LimitReachedError as error:
         context.notes.incomplete(error.reason, limit=error.limit, member=context.member)
         return Recognised("unknown")
@@ -110,7 +118,7 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
         context.notes.incomplete(str(error), member=context.member)
         return Recognised("unknown")
     if not results:
-        return None
+        return text
     formats = [result.format for result in results]
     if len(formats) > 1 and set(formats) != _TOGETHER:
         message = f"the same bytes are {' and '.join(formats)}"
@@ -140,6 +148,8 @@ def _check_extension(name: str, actual: str, context: Context) -> None:
     dot = name.rfind(".")
     extension = name[dot:].lower() if dot > name.rfind("/") else ""
     expected = EXPECTED_FORMATS.get(extension)
+    if actual == "git-lfs-pointer":
+        return  # it stands for whatever the name promises
     if expected is not None and actual not in expected and not actual.startswith("idx") and context.depth == 0:
         message = f"the name ends in {extension}, the content is {actual}"
         context.notes.add("file-extension-mismatch", message, key=actual, member=context.member)

@@ -93,6 +93,8 @@ class Context:
     depth: int = 0
     beside: Folder | None = None
     """The folder of the file; None for bytes without one."""
+    named: bool = False
+    """Whether the person named this very file, so that what lies beside it is not judged on its own."""
 
     def inside(self, name: str, *, base: int = 0) -> "Context":
         """The context one level down."""

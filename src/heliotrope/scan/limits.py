@@ -73,6 +73,30 @@ class ScanLimits:
     """Values of a MessagePack file, some seconds of work; parameters are arrays, which count once."""
     max_npy_header: int = 10_000
     """What numpy itself accepts by default."""
+    max_gguf_items: int = 20_000_000
+    """Values of a GGUF header, some seconds of work; a name that is kept counts as 50. A vocabulary has under a million."""
+    max_gguf_name: int = 65_535
+    """Bytes of a metadata key or a tensor's name: the format's own limit for keys."""
+    max_gguf_depth: int = 4
+    """Arrays within arrays in GGUF metadata; none are published."""
+    max_template: int = 256 * 1024
+    """Bytes of a chat template. Published ones stay below 30 KiB; analysing takes about a second for each 100 KiB."""
+    max_template_steps: int = 50_000
+    """Nodes evaluated in a template, those of loops over constants each time: about a second."""
+    max_config_bytes: int = 32 * MIB
+    """A configuration or notebook that is read in one piece. Notebooks with pictures have some megabytes."""
+    max_config_nodes: int = 1_500_000
+    """Values of a JSON document, at about a hundred bytes each when parsed."""
+    max_yaml_events: int = 300_000
+    """Events of a YAML document: about two seconds. Aliases are never expanded."""
+    max_config_depth: int = 100
+    """Levels of a configuration; Python's own parser stops near a thousand."""
+    max_module_bytes: int = 2 * MIB
+    """Python source that a repository brings. The longest published modules of models have 200 KiB."""
+    max_module_depth: int = 150
+    """Levels of a module's syntax tree; a chain of 100 `elif` has 110."""
+    max_shards: int = 2_000
+    """Files of weights that an index names and whose headers are compared with it; the largest models have 200."""
     max_findings: int = 500
     """Different (rule, global) pairs of one file."""
     max_locations: int = 5

@@ -7,11 +7,11 @@ from heliotrope.scan.unpacking import PACKINGS, packing_of
 __all__ = ["EXPECTED_FORMATS", "MODEL_EXTENSIONS", "holds_model", "recognise"]
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GGUF", "gguf"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"lmgg", "ggml"),
     (0, b"fmgg", "ggml"),
     (0, b"tjgg", "ggml"),
+    (0, b"algg", "ggml"),
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"MSCF\0\0\0\0", "cab"),
@@ -155,6 +155,6 @@ def _packed(head: bytes, name: str) -> Recognised | None:
 def holds_model(inside: bytes) -> bool:
     """Whether unpacked bytes may be a model: a pickle by its header, an archive, or another known magic."""
     magics = tuple(magic for offset, magic, _ in _MAGIC if offset == 0)
-    if inside.startswith((*magics, b"PK\x03\x04", b"\x93NUMPY")) or inside[257:262] == b"ustar":
+    if inside.startswith((*magics, b"GGUF", b"PK\x03\x04", b"\x93NUMPY")) or inside[257:262] == b"ustar":
         return True
     return len(inside) > 1 and inside[0] in STARTS and (inside[0] == 0x80 or not inside[:64].isascii())

@@ -69,7 +69,7 @@ def test_the_plan_names_what_is_examined(tmp_path: Path) -> None:
         ({"a.pkl": PLAIN, "sub/evil.pkl": PAYLOAD}, "failed", "sub/evil.pkl is malicious"),
         ({"a.pkl": b"\x80\x04" + glob("acme", "Net") + b")R."}, "failed", "a.pkl is suspicious"),
         ({"a.pkl": PLAIN[:-1]}, "inconclusive", "a.pkl was not fully inspected"),
-        ({"a.gguf": b"GGUF" + bytes(40)}, "inconclusive", "a.gguf is of a format that cannot be inspected (gguf)"),
+        ({"a.bin": b"tjgg" + bytes(40)}, "inconclusive", "a.bin is of a format that cannot be inspected (ggml)"),
         ({"README.md": b"# hello"}, "not_applicable", "there is no model file"),
     ],
 )

@@ -366,7 +366,7 @@ def test_descriptions_that_cannot_be_followed(more: str, tmp_path: Path) -> None
     ("data", "name", "expected"),
     [
         (b"RDX3\nX\n\0\0\0\3", "m.RData", "r-data"),
-        (gzip.compress(b"X\n\0\0\0\3\0\4\3\2\0\3\5\0"), "m.rds", "r-data"),
+        (b"X\n\0\0\0\3\0\4\3\2\0\3\5\0", "m.rds", "r-data"),
         (b'<?xml version="1.0"?>\n<PMML version="4.4"/>', "m.xml", "pmml"),
         ('<?xml version="1.0" encoding="UTF-16"?><PMML version="4.4"/>'.encode("utf-16"), "m.xml", "pmml"),
         (b'<?xml version="1.0"?>\n<net name="m" version="11">\n<layers>', "m.xml", "openvino"),
@@ -387,3 +387,9 @@ def test_descriptions_that_cannot_be_followed(more: str, tmp_path: Path) -> None
 def test_recognised_and_unsupported(data: bytes, name: str, expected: str, tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, data, name)
     assert (report.format, report.verdict) == (expected, "unsupported")
+
+
+def test_packed_data_of_r_is_named(tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, gzip.compress(b"X\n\0\0\0\3\0\4\3\2\0\3\5\0"), "m.rds")
+    assert (report.format, report.verdict, report.findings) == ("gzip", "incomplete", ())
+    assert "r-data" in report.incomplete[0].reason

@@ -39,6 +39,7 @@ from tests.unit.scan.assembler import (
     zipped,
 )
 from tests.unit.scan.framework_files import CASES as FRAMEWORK_CASES
+from tests.unit.scan.repository_cases import CASES as REPOSITORY_CASES
 
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.scan import RULES, ScanLimits, verdict_of
@@ -437,6 +438,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes | Callable[[], by
     **FRAMEWORK_CASES,
 }
 """Rule to (file name, what breaks it, what does not)."""
+CASES.update(REPOSITORY_CASES)
 
 LIMITS = {"scan-limit": ScanLimits(max_opcodes=30)}
 

@@ -73,7 +73,7 @@ def test_inside_a_folder_content_decides_what_is_judged(tmp_path: Path) -> None:
         "empty.pt": "incomplete",
         "x.npy": "clean",
         "model.onnx": "incomplete",
-        "llama.gguf": "unsupported",
+        "llama.gguf": "incomplete",
     }
     assert document.verdict == "malicious"
 

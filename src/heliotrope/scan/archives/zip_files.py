@@ -125,9 +125,13 @@ class _Archive:
         return found
 
     def _rough_spans(self, directory: Directory) -> list[tuple[int, int]]:
-        """Of members with their headers, as far as the directory tells; an end record in there belongs to a member."""
-        sizes = [len(member.raw_name) + 30 + member.packed for member in directory.members]
-        return [(member.header, member.header + size) for member, size in zip(directory.members, sizes, strict=True)]
+        """Of members with their headers; an end record in there belongs to a member."""
+        spans = []
+        for member in directory.members:
+            header = local_header(self._source, member.header)
+            data = member.header if header is None else header.data
+            spans.append((member.header, data + member.packed))
+        return spans
 
     def _from_another(self, end: int) -> list[Directory]:
         try:

@@ -8,7 +8,6 @@ import re
 from heliotrope.scan.frameworks.executables import search_programs
 from heliotrope.scan.frameworks.torch_script import check_bytecode
 from heliotrope.scan.interface import Context, Recognised, Source
-from heliotrope.scan.unpacking import packing_of, unpacked_head
 
 __all__ = ["OtherAnalyser", "other_format"]
 
@@ -53,7 +52,7 @@ def other_format(source: Source) -> str | None:
     ):
         if pattern.match(head):
             return label
-    return _markup(head) or _packed_r(head)
+    return _markup(head)
 
 
 def _markup(head: bytes) -> str | None:
@@ -74,14 +73,6 @@ def _text(head: bytes) -> str:
     if head[:4] == b"\0<\0?":
         return head.decode("utf-16-be", "replace")
     return head.decode("utf-8", "replace")
-
-
-def _packed_r(head: bytes) -> str | None:
-    packing = packing_of(head)
-    inside = None if packing is None else unpacked_head(packing, head, 64)
-    if inside and (_R_SERIALIZED.match(inside) or inside[:5] in (b"RDX2\n", b"RDX3\n", b"RDA2\n", b"RDA3\n")):
-        return "r-data"
-    return None
 
 
 class OtherAnalyser:

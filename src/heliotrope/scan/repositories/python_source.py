@@ -1,0 +1,151 @@
+"""Python source as a syntax tree, with the same answer on every Python: what 3.11 would not parse is not parsed.
+
+Sources: the language reference of 3.11; PEP 701, whose f-strings later versions take and 3.11 does not.
+"""
+
+import ast
+import re
+import warnings
+
+from heliotrope.scan.limits import ScanLimits
+
+__all__ = ["SourceError", "code_of", "parse_source"]
+
+_TOKEN = re.compile(
+    r"#[^\n]*|(?P<prefix>(?:\b[a-zA-Z]{1,2})?)(?P<quote>\"\"\"|'''|\"|')|[(\[{]|[)\]}]|\n|[^\W\d]\w*|[^\S\n]+|.",
+    re.DOTALL,
+)
+_ENDS = {
+    quote: re.compile(rf"(?:[^\\{quote[0]}]|\\.|{quote[0]}(?!{quote[1:]}))*+{quote}" if len(quote) == 3
+                      else rf"(?:[^\\{quote}\n]|\\.)*+{quote}", re.DOTALL)
+    for quote in ('"""', "'''", '"', "'")
+}  # fmt: skip
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_ENCODINGS = frozenset({"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1"})
+_MAX_BRACKETS = 80
+_CONVERSION = re.compile(r"![rsa][:}]")
+
+
+class SourceError(Exception):
+    """It cannot be parsed, and why."""
+
+
+def code_of(data: bytes) -> str:
+    """The text of a module; SourceError for an encoding that could hide something."""
+    lines = data.split(b"\n", 2)[:2]
+    named = next((match[1].decode("ascii", "replace").lower() for match in map(_CODING.match, lines) if match), "utf-8")
+    if named.replace("_", "-") not in _ENCODINGS:
+        raise SourceError(f"is written in the encoding {named[:40]}")
+    encoding = "latin-1" if "1" in named and "16" not in named else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise SourceError("is no UTF-8 text") from None
+    if "\0" in text:
+        raise SourceError("holds null characters")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_source(text: str, limits: ScanLimits) -> ast.Module:
+    """The tree; nothing is compiled or run. SourceError when Python 3.11 would not parse it, or it is too deep."""
+    _check_tokens(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, feature_version=(3, 11))
+    except (SyntaxError, ValueError):
+        raise SourceError("is no Python 3.11") from None
+    except (RecursionError, MemoryError):
+        raise SourceError(f"is more than {limits.max_module_depth} levels deep") from None
+    if _depth_of(tree) > limits.max_module_depth:
+        raise SourceError(f"is more than {limits.max_module_depth} levels deep")
+    return tree
+
+
+def _depth_of(tree: ast.Module) -> int:
+    deepest, level = 0, [tree]
+    nodes: list[ast.AST] = list(level)
+    while nodes:
+        deepest += 1
+        nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
+    return deepest
+
+
+def _check_tokens(text: str) -> None:
+    """Refuse brackets too deep for some versions, and f-strings that only later versions read."""
+    level, at = 0, 0
+    while (match := _TOKEN.match(text, at)) is not None:
+        at = match.end()
+        piece = match[0]
+        if match["quote"]:
+            end = _ENDS[match["quote"]].match(text, at)
+            if end is None:
+                raise SourceError("is no Python 3.11")
+            if "f" in match["prefix"].lower():
+                _check_fields(text[at : end.end() - len(match["quote"])], 0)
+            at = end.end()
+        elif piece in "([{":
+            level += 1
+            if level > _MAX_BRACKETS:
+                raise SourceError(f"has more than {_MAX_BRACKETS} levels of brackets")
+        elif piece in ")]}":
+            level -= 1
+
+
+def _check_fields(body: str, depth: int) -> None:
+    """The inside of an f-string by the rules of 3.11: no backslash, comment or open bracket within a field."""
+    at = 0
+    while at < len(body):
+        character = body[at]
+        if body[at : at + 2] in ("{{", "}}") and depth == 0:
+            at += 2
+        elif character == "\\" and body[at : at + 3] == "\\N{":
+            end = body.find("}", at)
+            at = end + 1 if end >= 0 else len(body)
+        elif character == "{":
+            at = _field_end(body, at + 1, depth)
+        else:
+            at += 1
+
+
+def _field_end(body: str, at: int, depth: int) -> int:  # noqa: C901 - one branch for each mark
+    """Behind the brace that ends a field, as 3.11 finds it."""
+    open_brackets: list[str] = []
+    while at < len(body):
+        character = body[at]
+        if character in "\\#":
+            raise SourceError("is no Python 3.11")
+        if character in "\"'":
+            quote = body[at : at + 3] if body[at : at + 3] in ('"""', "'''") else character
+            end = body.find(quote, at + len(quote))
+            if end < 0 or "\\" in body[at:end]:
+                raise SourceError("is no Python 3.11")
+            at = end + len(quote)
+            continue
+        if character in "([{":
+            open_brackets.append(character)
+        elif character in ")]}" and open_brackets:
+            open_brackets.pop()
+        elif character == "}":
+            return at + 1
+        elif character == "!" and not open_brackets and body[at + 1 : at + 2] != "=":
+            if _CONVERSION.match(body, at) is None:
+                raise SourceError("is no Python 3.11")
+        elif character == ":" and not open_brackets:
+            return _spec_end(body, at + 1, depth)
+        at += 1
+    raise SourceError("is no Python 3.11")
+
+
+def _spec_end(body: str, at: int, depth: int) -> int:
+    """Behind the brace that ends a field with a format; fields may stand in the format, one level deep."""
+    while at < len(body):
+        if body[at] == "{":
+            if depth >= 1:
+                raise SourceError("is no Python 3.11")
+            at = _field_end(body, at + 1, depth + 1)
+        elif body[at] == "}":
+            return at + 1
+        else:
+            at += 1
+    raise SourceError("is no Python 3.11")
