@@ -397,6 +397,12 @@ class Judge:
             if pending is not None:
                 pending.count = use.count
 
+    def _note_archive_names(self) -> None:
+        """Outside archives nothing says what their own classes are: a module of that name would be imported."""
+        for use in self._uses:
+            if use.module.partition(".")[0] == "__torch__":
+                self._note("pickle-unknown-import", f"imports {use.full_name} outside an archive", use.offsets[0], use)
+
     def _fix(self, rule: str, name: str | None) -> str:
         """How to vouch for code that the policy does not know."""
         if rule not in _UNKNOWN_RULES or name is None:
@@ -407,6 +413,8 @@ class Judge:
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
+        if context.member is None:
+            self._note_archive_names()
         for used in self._uses:
             if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
