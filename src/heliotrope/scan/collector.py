@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from heliotrope.core.findings import SEVERITIES, Confidence, Location, Rule, fingerprint
+from heliotrope.core.findings import SEVERITIES, Confidence, Fix, Location, Rule, fingerprint
 from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
 from heliotrope.core.text import printable
 from heliotrope.scan.limits import ScanLimits
@@ -13,6 +13,8 @@ __all__ = ["Collector", "worst_first"]
 
 _MAX_INCOMPLETE = 20
 """Reasons listed; a broken archive could have one for each of its members."""
+
+"""Severities that do not change a verdict."""
 
 _MAX_TEXT = 300
 """Characters of a name or message taken from the file."""
@@ -25,6 +27,7 @@ class _Gathered:
     global_name: str | None
     key: str
     confidence: Confidence
+    fix: str = ""
     count: int = 0
     locations: list[Location] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)
@@ -56,6 +59,7 @@ class Collector:
         confidence: Confidence = "high",
         count: int = 1,
         uses: frozenset[str] = frozenset(),
+        fix: str = "",
     ) -> None:
         identity = (rule, global_name or key)
         item = self._gathered.get(identity)
@@ -64,7 +68,7 @@ class Collector:
                 self._overflow()
                 if not self._make_room(rule):
                     return
-            item = _Gathered(rule, message, global_name, key, confidence)
+            item = _Gathered(rule, message, global_name, key, confidence, fix)
             self._gathered[identity] = item
         item.count += count
         item.uses |= uses
@@ -153,7 +157,7 @@ class Collector:
             count=item.count,
             locations=tuple(item.locations),
             taxonomy=rule.taxonomy,
-            fix=rule.fix,
+            fix=Fix(text=f"{rule.fix.text} {item.fix}", safe=False) if item.fix else rule.fix,
         )
 
 

@@ -62,10 +62,12 @@ class Notes(Protocol):
         confidence: Confidence = "high",
         count: int = 1,
         uses: frozenset[str] = frozenset(),
+        fix: str = "",
     ) -> None:
         """Note a finding. The same rule with the same global or key is counted, not repeated.
 
         `uses` is what the file does with the global (call, new, build, items, append, add); empty where it is only imported.
+        `fix` is advice on this one finding, beside that of its rule.
         """
 
     def incomplete(

@@ -8,12 +8,12 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Entry", "Policy", "policy_digest", "shipped_policy"]
+__all__ = ["Entry", "Policy", "allowed_documents", "policy_digest", "shipped_policy"]
 
-_FILES = ("allowed.json", "dangerous.json", "python2.json")
+_FILES = ("dangerous.json", "python2.json")
 
 Kind = Literal["dangerous", "dotted", "allowed", "framework", "unknown"]
-"""`framework`: a name of a known framework that is not listed; harmless as long as it is only referred to."""
+"""`framework`: a name of a known framework that nobody reviewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,18 @@ class Entry:
 
     kind: Kind
     uses: frozenset[str] = frozenset()
-    """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), build (BUILD), items (SETITEM),
-    append (APPEND), slots (BUILD with a second part, whose names become attributes), bind (by functools.partial,
-    with any arguments). None: reference."""
+    """Of an allowed one: call (REDUCE, INST, OBJ), new (NEWOBJ), made (by a function that gets the class), build (BUILD),
+    items (SETITEM), append (APPEND), add (ADDITEMS). None: reference."""
     shape: str = ""
     """A condition on the arguments of a call."""
+    takes: str = ""
+    """Which objects a call takes beside plain values: storage (what a persistent id stands for), any (allowed ones)."""
+    value: bool = False
+    """What a call returns is a plain value: it has no methods or attributes of the file's choosing."""
+    slots: bool = False
+    """Its state may be a pair of dictionaries, the second of which is set attribute by attribute."""
+    tuple: bool = False
+    """Its state may be a tuple of any length."""
     code: bool = False
     """Rebuilding it runs code of the framework."""
     reason: str = ""
@@ -46,7 +53,8 @@ class _Below:
 @cache
 def _documents() -> dict[str, bytes]:
     folder = resources.files("heliotrope.scan") / "data"
-    return {name: (folder / name).read_bytes() for name in _FILES}
+    allowed = {f"allowed/{item.name}": item.read_bytes() for item in (folder / "allowed").iterdir()}
+    return {name: (folder / name).read_bytes() for name in _FILES} | allowed
 
 
 @cache
@@ -64,28 +72,46 @@ def policy_digest(analysers: tuple[tuple[str, str], ...] = ()) -> str:
     return digest.hexdigest()
 
 
+def allowed_documents() -> list[dict[str, Any]]:
+    """The allowlists as they are written, one for each framework."""
+    return [json.loads(data) for name, data in sorted(_documents().items()) if name.startswith("allowed/")]
+
+
 @cache
 def shipped_policy() -> "Policy":
-    return Policy(*(json.loads(_documents()[name]) for name in _FILES))
+    dangerous, python2 = (json.loads(_documents()[name]) for name in _FILES)
+    return Policy(allowed_documents(), dangerous, python2)
 
 
 class Policy:
     """Answers what a global is, from the most to the least specific statement about it."""
 
-    def __init__(self, allowed: dict[str, Any], dangerous: dict[str, Any], python2: dict[str, Any]) -> None:
+    def __init__(self, allowed: list[dict[str, Any]], dangerous: dict[str, Any], python2: dict[str, Any]) -> None:
         self._exact: dict[tuple[str, str], Entry] = {}
-        for framework, modules in allowed["exact"].items():
-            for module, items in modules.items():
-                for item in items:
-                    entry = _allowed(item, framework)
-                    self._exact.update({(module, name): entry for name in item["names"].split()})
         self._below: dict[str, list[_Below]] = {}
-        for item in allowed["below"]:
-            below = _Below(re.compile(item["match"]), _allowed(item, item["framework"]))
-            self._below.setdefault(item["module"], []).append(below)
-        self._frameworks = frozenset(allowed["frameworks"].split())
+        self.attributes: set[str] = set()
+        """Methods that getattr may reach, as module.class.method."""
+        self.codecs: set[str] = set()
+        roots: set[str] = set()
+        for document in allowed:
+            roots.update(document["roots"].split())
+            self.codecs.update(document.get("codecs", "").split())
+            for attribute in document.get("attributes", "").split():
+                module, class_name, name = attribute.rsplit(".", 2)
+                self.attributes.add(attribute)
+                self._exact[module, f"{class_name}.{name}"] = Entry("allowed", framework=document["framework"])
+            for item in document["entries"]:
+                if not _reviewed(item, document):
+                    continue
+                entry = _allowed(item, document["framework"])
+                names = item["names"].split()
+                self._exact.update({(module, name): entry for module in item["in"].split() for name in names})
+            for item in document.get("patterns", ()):
+                if _reviewed(item, document):
+                    below = _Below(re.compile(item["match"]), _allowed(item, document["framework"]))
+                    self._below.setdefault(item["in"], []).append(below)
+        self._frameworks = frozenset(roots)
         self._known_roots = frozenset(module.partition(".")[0] for module, _ in self._exact)
-        self.codecs = frozenset(allowed["codecs"].split())
         self._dangerous_names = {
             (module, name): Entry("dangerous", reason=reason)
             for reason, modules in dangerous["names"].items()
@@ -154,11 +180,21 @@ class Policy:
         return None
 
 
+def _reviewed(item: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether a person wrote down what it can do; an entry without that does not count."""
+    review = str(item.get("review", ""))
+    return bool(document["reviews"].get(review[1:]) if review.startswith("@") else review)
+
+
 def _allowed(item: dict[str, Any], framework: str) -> Entry:
     return Entry(
         "allowed",
         uses=frozenset(item["uses"].split()),
         shape=item.get("shape", ""),
+        takes=item.get("takes", ""),
+        value=item.get("value", False),
+        slots=item.get("slots", False),
+        tuple=item.get("tuple", False),
         code=item.get("code", False),
         framework=framework,
     )

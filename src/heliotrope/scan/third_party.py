@@ -136,13 +136,14 @@ class _Notes:
         confidence: Confidence = "high",
         count: int = 1,
         uses: frozenset[str] = frozenset(),
+        fix: str = "",
     ) -> None:
         del uses  # a person's allowances are about our own rules
         place = member if isinstance(member, str) else None
         if rule not in self._rules:
             self._owner._nonsense(f"notes the rule {str(rule)[:60]!r}, which it does not declare", place)  # noqa: SLF001
             return
-        texts = (message, key, "" if global_name is None else global_name, "" if member is None else member)
+        texts = (message, key, "" if global_name is None else global_name, "" if member is None else member, fix)
         if (
             not all(isinstance(text, str) for text in texts)
             or not _is_place(offset)
@@ -160,6 +161,7 @@ class _Notes:
             offset=offset,
             confidence=confidence,
             count=count,
+            fix=fix,
         )
 
     def incomplete(

@@ -78,7 +78,7 @@ def test_mapped_arrays(tmp_path: Path) -> None:
 def test_a_mapped_array_s_class_is_harmless_nowhere_else(tmp_path: Path) -> None:
     mapped = numpy.memmap(tmp_path / "numbers", dtype="f4", mode="w+", shape=(3,))
     report = scan_bytes(tmp_path, dumped([mapped, numpy.memmap]), "m.joblib")
-    assert (report.verdict, "pickle-dangerous-import" in rules(report)) == ("suspicious", True)
+    assert (report.verdict, "pickle-dangerous-import" in rules(report)) == ("malicious", True)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -99,6 +99,13 @@ def test_torch_files(name: str, zipped: bool, tmp_path: Path) -> None:  # noqa: 
     assert scanned(path).format == ("torch-zip" if zipped else "torch-legacy")
 
 
+@pytest.mark.parametrize("length", [1, 20, 21, 22])
+def test_the_length_of_a_torch_file_s_name_does_not_matter(length: int, tmp_path: Path) -> None:
+    """The first entry of the directory is then as long as both end records."""
+    torch.save(network(), tmp_path / f"{'n' * length}.pt")
+    assert_ordinary(tmp_path / f"{'n' * length}.pt")
+
+
 def test_a_module_says_that_it_needs_code(tmp_path: Path) -> None:
     torch.save(network(), tmp_path / "model.pt")
     assert "pickle-framework-code" in {item.rule for item in scanned(tmp_path / "model.pt").findings}

@@ -157,7 +157,10 @@ def _extents(source: Source, end: int) -> list[_Extent]:
         stated.insert(0, (*struct.unpack("<32x3Q", source.read(behind, _END64_SIZE)), behind))
     found: list[_Extent] = []
     for count, size, announced, behind in stated:
-        for offset in dict.fromkeys((behind - size, announced)):
+        # Right in front of a 64-bit record, the directory is where it is stated to be. Counted from the 32-bit record
+        # behind it, an entry of exactly the size of both records would pass for another beginning.
+        settled = announced + size == end - _LOCATOR64_SIZE - _END64_SIZE and len(stated) > 1
+        for offset in (announced,) if settled else dict.fromkeys((behind - size, announced)):
             extent = _Extent(offset, size, count, offset - announced)
             if size and offset >= 0 and source.read(offset, 4) == _CENTRAL_SIGNATURE:
                 found.append(extent)

@@ -115,7 +115,7 @@ class Handlers(State):
         line, after = self._line(index + 1)
         if len(line) < _LONG_NUMBER and not text_numbers.is_number(line, floating=self._buffer[index] == 0x46):
             raise BrokenStreamError("a number is malformed")
-        self._stack.append(op.OPAQUE)
+        self._stack.append((self._at(index) + 1) << op.KIND_BITS | op.OPAQUE)
         return after
 
     def op_text_line(self, index: int) -> int:
@@ -137,7 +137,7 @@ class Handlers(State):
 
     def op_counted_number(self, index: int) -> int:
         width = 1 if self._buffer[index] == 0x8A else 4
-        self._stack.append(op.OPAQUE)
+        self._stack.append((self._at(index) + 1) << op.KIND_BITS | op.OPAQUE)
         return index + 1 + width + self._count_of(index, width)
 
     def _count_of(self, index: int, width: int) -> int:
@@ -202,9 +202,8 @@ class Handlers(State):
     def op_newobj_ex(self, index: int) -> int:
         """With arguments by name, of which nothing is known, the others are only a part: no condition can be checked."""
         self._stack.pop()
-        self._stack.pop()
-        callee = self._stack.pop()
-        self._stack.append(self._call(callee, op.OPAQUE, "new", index))
+        arguments, callee = self._stack.pop(), self._stack.pop()
+        self._stack.append(self._call(callee, arguments, "new-by-name", index))
         return index + 1
 
     def op_reduce(self, index: int) -> int:
@@ -225,6 +224,7 @@ class Handlers(State):
             return index + 1
         if self._barrier <= self._at(index + 1):
             self._barrier = 0  # joblib ends the frame before the bytes of an array
+        self.note_skipped(self._at(index))
         return self._resume - self._base
 
     def op_persid(self, index: int) -> int:

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
+from heliotrope.scan.allowing import snippet
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, misused_state
+from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
+from heliotrope.scan.pickles.distributions import distribution_problem
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -44,6 +46,8 @@ class Use:
     """It was called, or its use has been noted in another way."""
     begun: int = 0
     """Where the opcodes go on behind the object that was made of it last."""
+    ways: set[str] = field(default_factory=set)
+    """In which ways it was used, as the policy names them."""
     as_subclass: int = 0
     """How often it was the class of an array."""
     dtype: Dtype | None = None
@@ -171,6 +175,7 @@ class Judge:
         entry = target.entry
         target.acted = True
         target.calls += 1
+        target.ways.add(use)
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
         if entry.kind == "dangerous":
@@ -186,7 +191,11 @@ class Judge:
             if entry.code:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
-        if entry.shape == "class-first" and items and items[0] & op.KIND_MASK == op.GLOBAL:
+        if (
+            entry.shape in ("class-first", "new-object", "reconstructor")
+            and items
+            and items[0] & op.KIND_MASK == op.GLOBAL
+        ):
             self._uses[items[0] >> op.KIND_BITS].begun = offset + 1
             self._arrays.made(machine, offset + 1)
             return items[0] >> op.KIND_BITS << op.KIND_BITS | op.INSTANCE
@@ -194,28 +203,21 @@ class Judge:
         if entry.shape == "dtype":
             number = self._dtype(machine, number, items)
         if entry.shape == "getattr":
-            return self._attribute_tag(machine, items)
-        if entry.shape == "callee-first":  # an argument of it is the state of what it returns
+            return self._attribute(machine, items)
+        if entry.shape == "callee-first":  # it has set a state already
             return number << op.KIND_BITS | op.USED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
 
-    def made_of(self, tag: int) -> Use | None:
-        """The global that an object was made with."""
-        return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK in _OBJECTS else None
-
-    def attribute(self, tag: int, name: str) -> Entry:
-        """What the policy says about an attribute of something imported."""
-        use = self._uses[tag >> op.KIND_BITS]
-        return self._policy.lookup(use.module, f"{use.name}.{name}")
-
-    def _attribute_tag(self, machine: State, items: list[int] | None) -> int:
-        """What getattr returns is the same as what its dotted name imports."""
-        use = self.use_of(items[0]) if items else None
+    def _attribute(self, machine: State, items: list[int] | None) -> int:
+        """What getattr returns: one of the methods that the policy lists."""
+        owner = self.use_of(items[0]) if items else None
         name = machine.text(items[1]) if items is not None and len(items) == 2 else None
-        if not items or use is None or name is None or self.attribute(items[0], name).kind != "allowed":
+        if owner is None or name is None or f"{owner.full_name}.{name}" not in self._policy.attributes:
             return op.UNRESOLVED
-        key = (use.module, f"{use.name}.{name}")
-        number = self._numbers[key] if key in self._numbers else self._new(*key)
+        key = owner.module, f"{owner.name}.{name}"
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._new(*key)
         self._uses[number].pushed += 1
         return number << op.KIND_BITS | op.GLOBAL
 
@@ -242,15 +244,19 @@ class Judge:
 
     def built(self, machine: State, target: int, state: int, *, offset: int) -> int:
         items = machine.items(state) if state & op.KIND_MASK == op.TUPLE else [state]
-        use = self.made_of(target)
+        use = self._uses[target >> op.KIND_BITS] if target & op.KIND_MASK in _OBJECTS else None
         if use is not None and use.entry.shape == "inline-array":
             return self._array(machine, use, target, offset)
         if use is not None and use.dtype is not None:
             self._complete_dtype(machine, use, target, offset)
         self._changed(target, "build", "sets the state of", offset, items)
-        problem = misused_state(self, machine, use.entry, state) if use is not None else ""
-        if use is not None and problem:
-            self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
+        if use is not None and use.entry.kind == "allowed":
+            problem = state_problem(self, machine, use.entry, state)
+            if use.entry.shape == "distribution":
+                begun = 0 if target & op.KIND_MASK == op.USED else use.begun
+                problem = distribution_problem(machine, begun, offset, self.lookup)
+            if problem:
+                self._note("pickle-unknown-state", f"sets the state of {use.full_name} {problem}", offset, use)
         if use is not None and _is_array(use.entry, use.name):
             problem = self._arrays.problem(machine, state, lambda tag: self._uses[tag >> op.KIND_BITS].full_name)
             if problem:
@@ -343,6 +349,7 @@ class Judge:
         elif kind in _OBJECTS:
             changed = self._uses[target >> op.KIND_BITS]
             self._check_items(items, offset, changed)
+            changed.ways.add(use)
             if changed.entry.kind == "allowed" and use not in changed.entry.uses:
                 self._note("pickle-unknown-state", f"{verb} {changed.full_name}", offset, changed, how=use)
             called = self._pending.get(("pickle-unknown-call", changed.full_name))
@@ -362,9 +369,17 @@ class Judge:
         """The global behind a tag."""
         return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK == op.GLOBAL else None
 
+    def made_of(self, tag: int) -> Use | None:
+        """The global whose call or class made an object."""
+        return self._uses[tag >> op.KIND_BITS] if tag & op.KIND_MASK in _OBJECTS else None
+
     @property
-    def codecs(self) -> frozenset[str]:
+    def codecs(self) -> set[str]:
         return self._policy.codecs
+
+    @property
+    def attributes(self) -> set[str]:
+        return self._policy.attributes
 
     # the outcome
 
@@ -410,11 +425,26 @@ class Judge:
             if pending is not None:
                 pending.count = use.count
 
+    def _note_archive_names(self) -> None:
+        """Outside archives nothing says what their own classes are: a module of that name would be imported."""
+        for use in self._uses:
+            if use.module.partition(".")[0] == "__torch__":
+                self._note("pickle-unknown-import", f"imports {use.full_name} outside an archive", use.offsets[0], use)
+
+    def _fix(self, rule: str, name: str | None) -> str:
+        """How to vouch for code that the policy does not know."""
+        if rule not in _UNKNOWN_RULES or name is None:
+            return ""
+        ways = {way for use in self._uses if use.full_name == name for way in use.ways}
+        return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
+
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
+        if context.member is None:
+            self._note_archive_names()
         for used in self._uses:
-            if used.entry.kind in ("allowed", "framework") or used.pushed == used.as_subclass:
+            if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
         for (rule, key), item in self._pending.items():
             if rule == "pickle-persistent-id" and persistent_ids_known:
@@ -422,6 +452,7 @@ class Judge:
             if only_dangerous and rule not in _DANGEROUS_RULES:
                 continue
             rest = item.count - len(item.offsets)
+            fix = self._fix(rule, item.global_name)
             for place, offset in enumerate(item.offsets):
                 context.notes.add(
                     rule,
@@ -433,6 +464,7 @@ class Judge:
                     confidence=item.confidence,
                     count=1 + (rest if place == 0 else 0),
                     uses=frozenset(item.uses),
+                    fix=fix,
                 )
         for judge, besides in self._inner:
             judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
@@ -445,10 +477,12 @@ def _is_array(entry: Entry, name: str) -> bool:
 
 
 _HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
+"""Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
 _REFERENCES = {
     "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
     "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
-    "framework": ("pickle-framework-code", "refers to {name}, code of a known framework"),
+    "framework": ("pickle-unknown-import", "refers to {name}, code of a known framework that nobody has reviewed"),
 }
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
 _DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
+_UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})

@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 OPAQUE: Final = 0
-"""A constant that is neither text nor bytes: number, None, truth value."""
+"""A constant that is neither text nor bytes: number, None, truth value. Of long numbers and those written as text, the
+payload is one more than the offset of the opcode."""
 STR: Final = 1
 """Text; the payload is the offset of its opcode."""
 BYTES: Final = 2

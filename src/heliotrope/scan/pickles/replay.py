@@ -93,7 +93,7 @@ class _Replay:
         (value,) = self._stack
         return value
 
-    def _step(self, code: int) -> None:  # noqa: C901 - one branch for each family of opcodes
+    def _step(self, code: int) -> None:  # noqa: C901, PLR0912 - one branch for each family of opcodes
         stack = self._stack
         if code in _CONSTANTS:
             stack.append(_CONSTANTS[code])
@@ -108,7 +108,7 @@ class _Replay:
         elif code == 0x8A:  # LONG1
             width = self._data[self._at + 1]
             stack.append(int.from_bytes(self._argument(1 + width)[1:], "little", signed=True))
-        elif code in (0x42, 0x43):  # BINBYTES, SHORT_BINBYTES
+        elif code in BYTES_WIDTH:
             self._argument(int.from_bytes(self._argument(BYTES_WIDTH[code]), "little") - 1)
             stack.append(_UNKNOWN)
         elif code == 0x95:  # FRAME
@@ -120,7 +120,20 @@ class _Replay:
             self._recall(int.from_bytes(self._argument(_GETS[code]), "little"))
         elif code in _PUTS:
             self._put(int.from_bytes(self._argument(_PUTS[code]), "little"))
+        elif code == ord("G"):  # BINFLOAT
+            self._argument(8)
+            stack.append(_UNKNOWN)
+        elif code in b"ILF":
+            self._at += 1
+            stack.append(_written_number(code, self._line()))
+        elif code == ord("V"):
+            stack.append(self._machine.text(self._start + self._at << op.KIND_BITS | op.STR))
+            self._at = self._data.index(b"\n", self._at) + 1
+        elif code in b"pg":
+            self._at += 1
+            (self._put if code == ord("p") else self._recall)(int(self._line()))
         elif code == ord("c"):
+            self._at += 1
             module, name = (self._line() for _ in range(2))
             stack.append(Name(module, name))
         else:
@@ -133,7 +146,7 @@ class _Replay:
         return self._data[self._at - width : self._at]
 
     def _line(self) -> str:
-        begin = self._at + (self._data[self._at] == ord("c"))
+        begin = self._at
         end = self._data.index(b"\n", begin)
         self._at = end + 1
         return self._data[begin:end].decode("utf-8")
@@ -185,7 +198,9 @@ class _Replay:
         self._stack.append({})
 
     def set_items(self, *, one: bool) -> None:
-        items = self.take(2) if one else self.cut()
+        self._set(self.take(2) if one else self.cut())
+
+    def _set(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise Unclear("its description is no dictionary")
@@ -193,6 +208,30 @@ class _Replay:
             if not isinstance(key, str) or key in target:
                 raise Unclear("its description says things twice")
             target[key] = value
+
+    def list(self) -> None:
+        self._stack.append([])
+
+    def filled_list(self) -> None:
+        self.cut()
+        self._stack.append([])
+
+    def filled_dictionary(self) -> None:
+        items = self.cut()
+        self._stack.append({})
+        self._set(items)
+
+    def append(self, *, one: bool) -> None:
+        if one:
+            self.take(1)
+        else:
+            self.cut()
+        if not isinstance(self._stack[-1], list):
+            raise Unclear("its description is no list")
+
+    def new(self) -> None:
+        self.take(2)
+        self._stack.append(_UNKNOWN)
 
     def stack_global(self) -> None:
         module, name = self.take(2)
@@ -211,9 +250,23 @@ class _Replay:
 
     def build(self) -> None:
         target, state = self.take(2)
+        behind = self._machine.skipped.get(self._start + self._at - 1)
+        if behind is not None:
+            self._at = behind - self._start
+        if target is _UNKNOWN:
+            self._stack.append(_UNKNOWN)
+            return
         if not isinstance(target, Dtype):
             raise Unclear("its description sets the state of something else than a type")
         self._stack.append(dtype_with_state(target, state))
+
+
+def _written_number(code: int, line: str) -> Any:
+    if code == ord("F"):
+        return _UNKNOWN
+    if code == ord("I") and line in ("00", "01"):
+        return line == "01"
+    return int(line.rstrip("L")[:40])
 
 
 def dtype_with_state(dtype: Dtype, state: Any) -> Dtype:
@@ -285,6 +338,15 @@ _FORGOTTEN: Final[dict[int, Callable[[_Replay], None]]] = {
     0x86: lambda it: it.tuple(2),
     0x87: lambda it: it.tuple(3),
     ord("}"): _Replay.dictionary,
+    ord("]"): _Replay.list,
+    0x8F: _Replay.list,  # a set, whose items do not matter either
+    0x90: lambda it: it.append(one=False),
+    0x98: lambda _: None,  # READONLY_BUFFER
+    ord("l"): _Replay.filled_list,
+    ord("d"): _Replay.filled_dictionary,
+    ord("a"): lambda it: it.append(one=True),
+    ord("e"): lambda it: it.append(one=False),
+    0x81: _Replay.new,
     ord("u"): lambda it: it.set_items(one=False),
     ord("s"): lambda it: it.set_items(one=True),
     0x93: _Replay.stack_global,

@@ -35,6 +35,9 @@ MARK_MASK: Final = 2**MARK_BITS - 1
 _SHORT_TUPLE = 8
 """Items remembered of a tuple; what the policy looks at is among the first."""
 
+_KEPT_SKIPS = 64
+"""Arrays between the opcodes that are remembered, for states that are read again."""
+
 _KEPT_TEXTS = 10_000
 """Texts that named something. Names are recalled far behind where they stand, and reading back may cost a start over."""
 
@@ -111,6 +114,8 @@ class State:
         self._earlier = False
         self._resume = -1
         self._texts: dict[int, str | None] = {}
+        self.skipped: dict[int, int] = {}
+        """Of the last arrays between the opcodes: offset of the BUILD to where the stream went on."""
         self.frame_end = 0
         """Where the frame ends that was begun last."""
         self.told = 0
@@ -135,6 +140,11 @@ class State:
     def resume_at(self, offset: int) -> None:
         """Called while a BUILD is observed: what follows it are no opcodes up to an offset."""
         self._resume = offset
+
+    def note_skipped(self, build: int) -> None:
+        if len(self.skipped) >= _KEPT_SKIPS:
+            self.skipped.clear()
+        self.skipped[build] = self._resume
 
     def memoised(self, index: int) -> int | None:
         """The tag put aside under an index; it is not recalled by this."""
@@ -186,6 +196,19 @@ class State:
         head = self.peek(offset, 9)
         width = BYTES_WIDTH[head[0]]
         return offset + 1 + width, int.from_bytes(head[1 : 1 + width], "little")
+
+    def is_short_number(self, tag: int) -> bool:
+        """Whether a tag is a number below 2**31, or one of the other constants without text."""
+        if tag & op.KIND_MASK != op.OPAQUE:
+            return False
+        offset = tag >> op.KIND_BITS
+        if offset == 0:
+            return True
+        head = self.peek(offset - 1, 64)
+        if head[0] in (0x49, 0x4C):  # INT, LONG
+            digits = head[1:].partition(b"\n")[0].rstrip(b"L")
+            return len(digits) <= 10 and digits.isdigit() and int(digits) < 2**31
+        return head[0] == 0x8A and int.from_bytes(head[2 : 2 + head[1]], "little", signed=True) < 2**31
 
     def peek(self, offset: int, length: int) -> bytes:
         """Bytes of the stream that were passed not long ago."""

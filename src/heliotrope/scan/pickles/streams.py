@@ -19,6 +19,9 @@ __all__ = ["PickleAnalyser", "analyse_streams", "credible_pickle", "looks_like_p
 _PROBE_OPCODES = 20_000
 """Opcodes a file without header may run for before it counts as a pickle anyway: text never gets far."""
 
+_ZIP_MEMBER = b"PK\x03\x04"
+"""As opcodes, it begins with a persistent id, at which plain unpicklers stop; torch takes it for an archive."""
+
 _CHUNK = 2**20
 _LONGEST_TEXTS = 256
 _OVERLAP = 512
@@ -102,7 +105,7 @@ def looks_like_pickle(source: Source, *, hinted: bool = False) -> bool:
 
 def credible_pickle(source: Source, context: Context) -> bool:
     """Whether bytes that should be something else begin with a pickle that imports something."""
-    if source.read(0, 1)[:1] not in _START_BYTES:
+    if source.read(0, 1)[:1] not in _START_BYTES or source.read(0, 4) == _ZIP_MEMBER:
         return False
     judge, end = _run(source, context, 0)
     if (

@@ -17,8 +17,8 @@ RULES: tuple[Rule, ...] = (
     rule(
         "pickle-dangerous-import",
         "The pickle refers to a function that can harm the machine",
-        "high",
-        "The function is imported but not called by the file itself; whoever uses the loaded object may call it.",
+        "critical",
+        "The function is imported but not called by the file itself; whoever uses the loaded object may call it. No model needs it.",
         DO_NOT_LOAD,
         CODE,
     ),
