@@ -1,5 +1,6 @@
 """The shipped policy as data: reviewed, exact, and as strict as it says."""
 
+import datetime as dt
 import json
 import pickle
 import pickletools
@@ -11,7 +12,10 @@ import pytest
 import yaml
 from tests.unit.scan.assembler import SYSTEM, call, glob, rules, scan_bytes, stack_global, text, torch_zip
 
+from heliotrope.core.predicates.scan import ScanAllowance
+from heliotrope.scan import scan_paths
 from heliotrope.scan.allowing import snippet
+from heliotrope.scan.deciding import decide
 from heliotrope.scan.policy import Policy, allowed_documents, shipped_policy
 
 USES = frozenset("call new made build items append add".split())  # noqa: SIM905 - reads better
@@ -121,10 +125,22 @@ def test_a_users_own_class_comes_with_what_would_allow_it(tmp_path: Path) -> Non
     assert allowed == {"global": f"{__name__}.Net", "uses": ["build", "new"], "reason": "", "expires": "YYYY-MM-DD"}
 
 
+def test_the_snippet_allows_what_it_stands_for(tmp_path: Path) -> None:
+    for body, uses in ((b")\x81}b", {"new", "build"}), (b"0]", set()), (b")R", {"call"})):
+        data = PROTO4 + glob("acme.nets", "Net") + body + b"."
+        (finding,) = scan_bytes(tmp_path, data).findings
+        filled = snippet("acme.nets.Net", uses).replace('""', "our own class").replace("YYYY-MM-DD", '"2027-01-31"')
+        assert snippet("acme.nets.Net", uses) in finding.fix.text
+        allowance = ScanAllowance.model_validate(yaml.safe_load(filled)["scan"]["allow"][0])
+        document = decide(scan_paths([tmp_path / "model.pkl"]), (allowance,), dt.date(2026, 12, 1))
+        assert document.decision is not None
+        assert [item.verdict for item in document.decision.files] == ["clean"]
+
+
 def test_a_name_cannot_write_into_the_snippet() -> None:
     name = 'a"\n    - global: os.system'
     (entry,) = yaml.safe_load(snippet(name, []))["scan"]["allow"]
-    assert (entry["global"], entry["uses"]) == (name, [])
+    assert (entry["global"], entry["uses"]) == (name, ["new"])
 
 
 def distribution(template: str) -> bytes:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
-from heliotrope.scan.allowing import snippet
+from heliotrope.scan.allowing import ALLOWABLE, snippet
 from heliotrope.scan.interface import Context, LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
@@ -436,6 +436,8 @@ class Judge:
         if rule not in _UNKNOWN_RULES or name is None:
             return ""
         ways = {way for use in self._uses if use.full_name == name for way in use.ways}
+        if not ways <= ALLOWABLE:
+            return ""
         return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
 
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
