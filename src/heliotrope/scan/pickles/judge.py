@@ -158,7 +158,7 @@ class Judge:
         kind = callee & op.KIND_MASK
         self.calls += 1
         if kind == op.GLOBAL:
-            if use == "new":
+            if use.startswith("new"):
                 self._arrays.made(machine, offset + 1)
             return self._called_global(machine, callee >> op.KIND_BITS, arguments, use, offset)
         if kind in _OBJECTS:
@@ -192,7 +192,7 @@ class Judge:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
         if (
-            entry.shape in ("class-first", "new-object", "reconstructor")
+            entry.shape in ("class-first", "new-object", "reconstructor", "empty-array")
             and items
             and items[0] & op.KIND_MASK == op.GLOBAL
         ):
