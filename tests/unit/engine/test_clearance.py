@@ -45,7 +45,7 @@ def test_a_clearance_says_what_was_judged_by_whom():
         (SYSTEM, "malicious: calls posix.system"),
         (b"\x80\x02cacme\nNet\n)R.", "suspicious: calls acme.Net"),
         (PLAIN[:-1], "incomplete: a frame is longer than the file"),
-        (b"GGUF" + bytes(40), "unsupported: the format gguf cannot be inspected"),
+        (b"tjgg" + bytes(40), "unsupported: the format ggml cannot be inspected"),
         (b"hello", "unsupported"),
         (b"", "unsupported"),
     ],

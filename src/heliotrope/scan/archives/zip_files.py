@@ -34,10 +34,13 @@ from heliotrope.scan.frameworks.skops_schema import check_schema
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.pickles.streams import credible_pickle
 from heliotrope.scan.sources import SliceSource
-from heliotrope.scan.unpacking import UnpackedSource
+from heliotrope.scan.unpacking import PACKINGS, UnpackedSource, packing_of
 
 __all__ = ["ZipAnalyser"]
 
+_BEGINNING = 262
+_FILES = (b"PK\x03\x04", b"\x93NUMPY", b"\x89HDF\r\n\x1a\n", b"GGUF")
+"""What files begin with that weights do not: four random bytes are one of these once in a thousand million."""
 _STORAGE = re.compile(r"(?:.*/)?data/\d+")
 """Raw weights in torch's format. A few of them begin like a pickle by chance."""
 
@@ -316,7 +319,15 @@ class _Archive:
         return check_schema(text, self._context)
 
     def _is_trap(self, source: Source) -> bool:
-        return credible_pickle(source, self._context)
+        """Whether what is named as weights begins as something that loaders open."""
+        head = source.read(0, _BEGINNING)
+        packing = packing_of(head)
+        return (
+            head.startswith(_FILES)
+            or head[257:262] == b"ustar"
+            or (packing is not None and PACKINGS[packing].certain)
+            or credible_pickle(source, self._context)
+        )
 
     def _torch_without_sums(self, member: Member) -> bool:
         """Torch writes 0 for all checksums when told not to compute them."""
