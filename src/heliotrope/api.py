@@ -300,8 +300,9 @@ def scan(
 
     from heliotrope.config.loader import load_config
     from heliotrope.engine.files import WalkProblem
-    from heliotrope.scan._service import Target, list_paths, scan_targets
+    from heliotrope.scan._service import list_paths, scan_targets
     from heliotrope.scan.deciding import decide
+    from heliotrope.scan.inspecting import Target
     from heliotrope.scan.registry import NONE, enable
     from heliotrope.scan.spooling import spooled
 

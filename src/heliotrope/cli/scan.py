@@ -15,7 +15,7 @@ from heliotrope.core.text import printable
 
 if TYPE_CHECKING:
     from heliotrope.engine.files import WalkProblem
-    from heliotrope.scan._service import Target
+    from heliotrope.scan.inspecting import Target
     from heliotrope.scan.registry import Enabled
 
 __all__ = ["command"]

@@ -1,10 +1,7 @@
 """Scanning files and folders: what the command line, the lifecycle and the check call."""
 
-import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +12,6 @@ from heliotrope.core.findings import SEVERITIES
 from heliotrope.core.predicates.scan import (
     VERDICTS,
     FileReport,
-    Incomplete,
     ScanAnalyser,
     ScanDocument,
     ScanPredicate,
@@ -25,34 +21,23 @@ from heliotrope.core.predicates.scan import (
 )
 from heliotrope.core.text import printable
 from heliotrope.engine.files import (
-    Stamp,
     TreeDigest,
     TreeFile,
     WalkedFile,
     WalkProblem,
-    open_regular,
-    stamp_of,
     walk,
 )
 from heliotrope.scan.beside import Folders
-from heliotrope.scan.collector import Collector, worst_first
-from heliotrope.scan.dispatch import analyse, analyse_nested
-from heliotrope.scan.interface import Context, Recognised, Source
-from heliotrope.scan.limits import Budget, ScanLimits
+from heliotrope.scan.inspecting import Inspected, Target, inspect_target, unread
+from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.policy import policy_digest
-from heliotrope.scan.recognised import MODEL_EXTENSIONS
 from heliotrope.scan.registry import NONE, Enabled
 from heliotrope.scan.repositories.hub_cache import once_each
-from heliotrope.scan.sources import BytesSource, FileSource
-from heliotrope.scan.third_party import guard
 
 if TYPE_CHECKING:
     from heliotrope.scan.caching import ResultCache
 
 __all__ = [
-    "Inspected",
-    "Target",
-    "inspect_target",
     "list_folder",
     "list_paths",
     "listed_folder",
@@ -65,47 +50,9 @@ __all__ = [
 Progress = Callable[[float, float, str], None]
 """Called with bytes done, bytes in all, and the file that comes next."""
 
-_SMALL = 2**20
-"""Files up to this size are read once, whole."""
-
-_CHUNK = 2**20
-
 _SHARED_BYTES = 512 * 2**20
 _SHARED_FILES = 2_000
 """Where it is worth asking whether further processes pay."""
-
-_TOLD_BYTES = 64 * 2**20
-"""Progress within a file is told this often."""
-
-_SETTLED_NS = 2 * 10**9
-"""A file changed twice within one tick of the coarsest clock in use has the same times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A file to look at."""
-
-    path: Path
-    shown: str
-    """Its name in the result."""
-    named: bool
-    """Named by the user, so it is judged whatever it is."""
-    size: int = 0
-    inode: int | None = None
-    """What it was when the folder was listed."""
-    known: tuple[Stamp, str] | None = None
-    """Its digest, as long as it is the version with that stamp."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """The report on one file; None when it lies in a folder and is no model."""
-
-    report: FileReport | None
-    places: tuple[str, ...] | None = None
-    """Of each finding, what its fingerprint is made of beside rule and path; None when it is not to be kept for later."""
-    stamp: Stamp | None = None
-    """What stands for these bytes, where anything does."""
 
 
 def scan_tool(analysers: Enabled = NONE) -> ScanTool:
@@ -169,7 +116,7 @@ def scan_targets(
     folders = Folders()
     for number, item in enumerate(found):
         if isinstance(item, WalkProblem):
-            reports.append(_unread(item.relative, item.reason))
+            reports.append(unread(item.relative, item.reason))
             continue
         if number not in outcomes and progress is not None:
             progress(done, total, printable(item.shown))
@@ -229,139 +176,6 @@ def list_folder(root: Path, prefix: str = "") -> Iterator[Target | WalkProblem]:
         yield WalkProblem(prefix.rstrip("/") or ".", error.message)
 
 
-def inspect_target(
-    target: Target,
-    limits: ScanLimits,
-    analysers: Enabled = NONE,
-    *,
-    folders: Folders | None = None,
-    cache: "ResultCache | None" = None,
-    tick: Callable[[int], None] | None = None,
-) -> Inspected:
-    """Inspect one file, or take what the cache knows of its bytes. `tick` is told from time to time how many are read."""
-    folders = folders or Folders()
-    try:
-        with open_regular(target.path) as file:
-            if cache is None:
-                return _scan_open(target, file.fileno(), limits, analysers, folders, tick)
-            return _scan_cached(target, file.fileno(), limits, analysers, folders, cache=cache, tick=tick)
-    except InputError as error:
-        return Inspected(_unread(target.shown, _without_path(error.message, target.path)))
-    except OSError as error:
-        return Inspected(_unread(target.shown, f"cannot be read: {error.strerror}"))
-
-
-def _scan_cached(
-    target: Target,
-    descriptor: int,
-    limits: ScanLimits,
-    analysers: Enabled,
-    folders: Folders,
-    *,
-    cache: "ResultCache",
-    tick: Callable[[int], None] | None,
-) -> Inspected:
-    from heliotrope.scan.caching import Kept
-
-    stamp = stamp_of(os.fstat(descriptor))
-    replaced = target.inode is not None and stamp[1] != target.inode
-    digest = None if replaced or stamp[2] > limits.max_hashed_bytes else cache.digest(stamp)
-    kept = cache.result(digest, target.path.name, named=target.named) if digest is not None else None
-    if kept is not None:
-        return Inspected(kept.at(target.shown))
-    inspected = _scan_open(target, descriptor, limits, analysers, folders, tick)
-    if inspected.report is not None and inspected.places is not None:
-        cache.keep(
-            Kept(inspected.report, inspected.places), target.path.name, named=target.named, stamp=inspected.stamp
-        )
-    return inspected
-
-
-def _scan_open(  # noqa: PLR0917 - one caller with and one without the cache
-    target: Target,
-    descriptor: int,
-    limits: ScanLimits,
-    analysers: Enabled,
-    folders: Folders,
-    tick: Callable[[int], None] | None,
-) -> Inspected:
-    began = time.time_ns()
-    before = stamp_of(os.fstat(descriptor))
-    size = before[2]
-    if target.inode is not None and before[1] != target.inode:
-        return Inspected(_unread(target.shown, "was replaced while the folder was listed"))
-    if size > limits.max_hashed_bytes:
-        reason = f"{size} bytes, more than the limit of {limits.max_hashed_bytes} bytes"
-        return Inspected(_unread(target.shown, reason))
-    source: Source = FileSource(descriptor, size)
-    if size <= _SMALL:
-        source = BytesSource(source.read(0, size))
-    notes = Collector(target.shown, limits)
-    third_party = guard(analysers, target.shown, limits, size)
-    nested = partial(analyse_nested, third_party=third_party)
-    beside = folders.of(target.path)
-    beside.asked = False
-    context = Context(notes, limits, Budget.of(limits, size), nested, beside=beside, named=target.named)
-    extensions = MODEL_EXTENSIONS | analysers.extensions
-    if size == 0:
-        recognised = _empty(target, notes, extensions)
-    else:
-        recognised = analyse(source, target.path.name, context, third_party) or _by_name(target, notes, extensions)
-    everything = [notes, *(item.notes for item in third_party)]
-    noted = any(item.noted for item in everything)
-    if recognised is None and noted:
-        recognised = Recognised("unknown", supported=False)
-    if recognised is None or not (target.named or recognised.model or noted):
-        return Inspected(None)
-    digest = target.known[1] if target.known is not None and target.known[0] == before else _sha256(source, tick)
-    changed = stamp_of(os.fstat(descriptor)) != before or source.size != size
-    if changed:
-        notes.incomplete("changed while it was read; run again when nothing writes to it")
-    report = FileReport(
-        path=target.shown,
-        sha256=digest,
-        size=size,
-        format=recognised.format,
-        verdict=worst_verdict(tuple(item.verdict(supported=recognised.supported) for item in everything)),
-        supported=recognised.supported,
-        findings=worst_first(finding for item in everything for finding in item.findings()),
-        incomplete=tuple(reason for item in everything for reason in item.incompletes()),
-    )
-    if changed or third_party or beside.asked:
-        return Inspected(report)  # other bytes than the file's own had a part in it
-    settled = began - before[4] >= _SETTLED_NS
-    places = tuple(notes.places[finding.fingerprint] for finding in report.findings)
-    return Inspected(report, places, before if settled else None)
-
-
-def _empty(target: Target, notes: Collector, extensions: frozenset[str]) -> Recognised | None:
-    if not target.named and target.path.suffix.lower() not in extensions:
-        return None
-    notes.incomplete("the file is empty")
-    return Recognised("empty", supported=False)
-
-
-def _by_name(target: Target, notes: Collector, extensions: frozenset[str]) -> Recognised | None:
-    """What to make of content that nothing recognises."""
-    extension = target.path.suffix.lower()
-    if extension in extensions:
-        notes.incomplete(f"its name ends in {extension}, but its content is not recognised")
-        return Recognised("unknown", supported=False)
-    return Recognised("unknown", supported=False, model=False) if target.named else None
-
-
-def _unread(shown: str, reason: str) -> FileReport:
-    return FileReport(
-        path=shown,
-        sha256=None,
-        size=None,
-        format="unknown",
-        verdict="incomplete",
-        supported=False,
-        incomplete=(Incomplete(reason=printable(reason)),),
-    )
-
-
 def _document(reports: list[FileReport], tool: ScanTool, *, seen: int) -> ScanDocument:
     severities = [finding.severity for report in reports for finding in report.findings]
     verdicts = [report.verdict for report in reports]
@@ -378,17 +192,6 @@ def _document(reports: list[FileReport], tool: ScanTool, *, seen: int) -> ScanDo
             findings={severity: severities.count(severity) for severity in SEVERITIES if severity in severities},
         ),
     )
-
-
-def _sha256(source: Source, tick: Callable[[int], None] | None) -> str:
-    digest = hashlib.sha256()
-    offset = 0
-    while chunk := source.read(offset, _CHUNK):
-        digest.update(chunk)
-        offset += len(chunk)
-        if tick is not None and offset % _TOLD_BYTES == 0:
-            tick(offset)
-    return digest.hexdigest()
 
 
 def _is_folder(path: Path) -> bool:
@@ -408,7 +211,3 @@ def _size(path: Path) -> int:
 def _text(path: str) -> str:
     """Valid UTF-8 also when the name is not."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _without_path(message: str, path: Path) -> str:
-    return message.removeprefix(f"{printable(str(path))}: ")

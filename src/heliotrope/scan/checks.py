@@ -91,8 +91,9 @@ def scan_files(task: Task, context: RunContext) -> CheckResult:
     """Scan the project's files; every judged file is a subject of the evidence."""
     from heliotrope.engine.files import WalkProblem
     from heliotrope.engine.listing import listed_tree
-    from heliotrope.scan._service import Target, listed_folder, predicate_of, scan_targets
+    from heliotrope.scan._service import listed_folder, predicate_of, scan_targets
     from heliotrope.scan.deciding import decide
+    from heliotrope.scan.inspecting import Target
     from heliotrope.scan.registry import enable
 
     root = Path(task.root)

@@ -12,7 +12,7 @@ from pathlib import Path
 from heliotrope.core.errors import InputError
 from heliotrope.core.text import printable
 from heliotrope.engine.files import WalkedFile, WalkProblem, walk
-from heliotrope.scan._service import Target
+from heliotrope.scan.inspecting import Target
 
 __all__ = ["hub_cache_folder", "list_hub_cache"]
 

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from heliotrope.scan._service import Target, inspect_target
 from heliotrope.scan.beside import Folders
+from heliotrope.scan.inspecting import Target, inspect_target
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.registry import enable
 

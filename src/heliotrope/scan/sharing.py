@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from heliotrope.core.predicates.scan import FileReport, Incomplete
 from heliotrope.core.text import printable
 from heliotrope.engine.files import stamp_of
-from heliotrope.scan._service import Inspected, Target
+from heliotrope.scan.inspecting import Inspected, Target
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.parallel import Asked, Outcome, inspect_in_workers, worthwhile_jobs
 from heliotrope.scan.registry import Enabled

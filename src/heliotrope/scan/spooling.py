@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from heliotrope.core.errors import InputError
 from heliotrope.engine.workdirs import working_folder
-from heliotrope.scan._service import Target
+from heliotrope.scan.inspecting import Target
 
 __all__ = ["MAX_SPOOLED_BYTES", "spooled"]
 

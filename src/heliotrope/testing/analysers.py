@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliotrope.core.predicates.scan import FileReport, ScanVerdict
-from heliotrope.scan._service import Target, scan_targets
+from heliotrope.scan._service import scan_targets
 from heliotrope.scan.collector import Collector
+from heliotrope.scan.inspecting import Target
 from heliotrope.scan.interface import Context, LimitReachedError, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.registry import AnalyserDescriptor, enable

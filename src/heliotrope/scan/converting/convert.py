@@ -15,10 +15,10 @@ from typing import Any, Final
 from heliotrope.core.predicates.scan import FileReport
 from heliotrope.core.text import printable
 from heliotrope.engine.files import open_regular, stamp_of
-from heliotrope.scan._service import Inspected, Target, inspect_target
 from heliotrope.scan.converting.containers import read_value
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor, elements
 from heliotrope.scan.converting.values import Made
+from heliotrope.scan.inspecting import Inspected, Target, inspect_target
 from heliotrope.scan.interface import LimitReachedError, UnreadableError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.sources import FileSource
