@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,11 @@ def test_the_worst_exit_code_wins():
         assert worst_exit_code([ExitCode(item) for item in order[index:]]) == code
 
 
+@cache
+def texts_of_tests() -> str:
+    return "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+
+
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
 def test_every_rule_has_its_section_and_is_named_in_tests(rule):
     page = (ROOT / "docs" / "reference" / "rules.md").read_text("utf-8")
@@ -96,9 +102,8 @@ def test_every_rule_has_its_section_and_is_named_in_tests(rule):
     assert rule.title
     assert rule.help
     assert rule.fix.text
-    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     constant = rule.id.upper().replace("-", "_")
-    assert rule.id in tests or constant in tests, f"no test names {rule.id}"
+    assert rule.id in texts_of_tests() or constant in texts_of_tests(), f"no test names {rule.id}"
 
 
 @pytest.mark.parametrize("check", checks(), ids=lambda check: check.id)
