@@ -57,12 +57,12 @@ def test_plugins_shows_both_and_that_the_analyser_is_off(with_plugin, tmp_path):
     said = with_plugin("plugins", "--format", "json").json()
     (check,) = [item for item in said["checks"] if item["id"] == "scorecard.bins"]
     assert (check["state"], check["package"]) == ("available", "heliotrope-scorecard 1.0.0")
-    (analyser,) = said["analysers"]
+    (analyser,) = [item for item in said["analysers"] if item["id"] == "scorecard.files"]
     assert (analyser["id"], analyser["state"], analyser["available"]) == ("scorecard.files", "off", True)
     assert "--analyser scorecard.files" in analyser["reason"]
     (tmp_path / "heliotrope.yaml").write_text("version: 1\nproject: p\nscan: {analysers: [scorecard.files]}\n")
     named = with_plugin("plugins", "--config", "heliotrope.yaml", "--format", "json").json()
-    assert named["analysers"][0]["state"] == "available"
+    assert {item["id"]: item["state"] for item in named["analysers"]}["scorecard.files"] == "available"
     assert "off: name it with --analyser" in with_plugin("plugins").out
 
 
@@ -91,7 +91,6 @@ def test_an_analyser_that_is_named_and_not_installed_is_a_usage_error(helio, tmp
     said = helio("scan", "evil.scard", "--analyser", "scorecard.files")
     assert (said.code, said.out) == (2, "")
     assert "there is no analyser 'scorecard.files'" in said.err
-    assert "none is installed" in said.err
     (tmp_path / "heliotrope.yaml").write_text("version: 1\nproject: p\nscan: {analysers: [scorecard.files]}\n")
     assert helio("assess").code == 2
 
