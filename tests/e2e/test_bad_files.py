@@ -78,6 +78,7 @@ def test_links_pipes_and_loops(helio, tmp_path):
     assert helio("scan", folder / "out.pkl").code == 1, "a link that is named is followed"
 
 
+@pytest.mark.nightly
 def test_an_enormous_sparse_file_ends_soon(helio, tmp_path):
     with (tmp_path / "huge.safetensors").open("wb") as stream:
         stream.truncate(20 * 2**30)

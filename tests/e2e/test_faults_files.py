@@ -157,6 +157,7 @@ def test_folders_deeper_than_any_path_may_be(helio, project, reports):
 
 
 def test_ten_thousand_tiny_files(helio, project, reports):
+    (project / "heliotrope.yaml").write_text("version: 1\nproject: demo\nchecks: {time_limit: 60}\n")
     for index in range(10_000):
         if index % 100 == 0:
             folder = project / f"{index}"

@@ -215,3 +215,11 @@ def test_groups_that_hold_each_other(tmp_path: Path) -> None:
         group["root"] = file["/"]
 
     assert_clean(scan_bytes(tmp_path, hdf5(fill), "m.h5"))
+
+
+def test_an_attribute_that_is_cut_short_is_incomplete_not_a_crash(tmp_path: Path) -> None:
+    for number, data in enumerate(SEEDS):
+        if len(data) > 616:
+            changed = bytearray(data)
+            changed[616] = 1
+            scan_bytes(tmp_path, bytes(changed), f"{number}.h5")

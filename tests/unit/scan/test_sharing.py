@@ -38,7 +38,7 @@ def models(tmp_path: Path) -> Path:
 
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of a file changes when it is made; tests cannot wait for that to be long ago."""
-    monkeypatch.setattr("heliotrope.scan._service._SETTLED_NS", 0)
+    monkeypatch.setattr("heliotrope.scan.inspecting._SETTLED_NS", 0)
 
 
 def cached(folder: Path, store: Path, limits: ScanLimits | None = None) -> ScanDocument:
@@ -110,7 +110,7 @@ def test_a_second_scan_says_the_same_and_reads_nothing(models, store, monkeypatc
     aged(monkeypatch)
     first = cached(models, store)
     assert first == scan_paths([models])
-    monkeypatch.setattr("heliotrope.scan._service.analyse", lambda *_: pytest.fail("inspected again"))
+    monkeypatch.setattr("heliotrope.scan.inspecting.analyse", lambda *_: pytest.fail("inspected again"))
     (models / "readme.txt").unlink()
     assert cached(models, store).files == first.files
 

@@ -149,6 +149,8 @@ class _File:
             self._message(found, message)
         except Broken as error:
             self._incomplete(f"{shorten(printable(found.path), _SHOWN)} cannot be followed: {error}")
+        except IndexError:
+            self._incomplete(f"{shorten(printable(found.path), _SHOWN)} cannot be followed: a message is cut short")
 
     def _message(self, found: _Object, message: Message) -> None:  # noqa: C901, PLR0912 - one branch for each kind
         reader, data = self._reader, message.data

@@ -112,7 +112,7 @@ def attribute(reader: Hdf5Reader, data: bytes, limit: int) -> Attribute:
     version = reader.number(data, 0, 1)
     if version not in (1, 2, 3):
         raise Broken(f"version {version} of an attribute is not known")
-    flags = data[1] if version > 1 else 0
+    flags = reader.number(data, 1, 1) if version > 1 else 0
     sizes = [reader.number(data, at, 2) for at in (2, 4, 6)]
     at = 9 if version == 3 else 8
     parts = []
