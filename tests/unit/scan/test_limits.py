@@ -134,7 +134,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = frozenset({"everything at once", "zip bomb of zeros"})
+"""Tens of seconds each: these are for the nightly set."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly) if name in SLOW else name for name in CASES]
+)
 def test_a_bomb_is_not_clean_and_costs_little(name: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     CASES[name](path)
