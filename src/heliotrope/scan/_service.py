@@ -32,7 +32,7 @@ from heliotrope.scan.inspecting import Inspected, Target, inspect_target, unread
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.policy import policy_digest
 from heliotrope.scan.registry import NONE, Enabled
-from heliotrope.scan.repositories.hub_cache import once_each
+from heliotrope.scan.repositories.snapshots import once_each
 
 if TYPE_CHECKING:
     from heliotrope.scan.caching import ResultCache
