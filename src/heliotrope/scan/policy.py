@@ -164,6 +164,9 @@ class Policy:
         parts = [*inside, *name.split(".")]
         if parts[0] == "__torch__":
             return self._lookup_plain(".".join(parts[:-1]), parts[-1])
+        for prefix in _prefixes(module):  # `idlelib.run` is part of `idlelib`
+            if prefix in self.dangerous_modules:
+                return Entry("dotted", reason=self.dangerous_modules[prefix].reason)
         for start in (0, *range(len(inside), len(parts) - 1)):
             for end in range(max(start + 1, len(inside)), len(parts)):
                 found = self._resolved(".".join(parts[start:end]), parts[end])

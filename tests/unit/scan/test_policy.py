@@ -75,6 +75,19 @@ def test_nothing_is_both_allowed_and_dangerous() -> None:
         "pandas.read_csv",
         "scipy.optimize._nonlin._nonlin_wrapper",
         "sklearn.utils.discovery.import_module",
+        "__builtin__.exec",
+        "__builtins__.eval",
+        "_interpreters.run_string",
+        "_operator.iadd",
+        "uuid._arp_getnode",
+        "mlflow.projects.backend.local._run_entry_point",
+        "keras.src.saving.saving_api.load_model",
+        "tensorflow.python.lib.io.file_io.FileIO",
+        "numpy._core.multiarray.fromfile",
+        "ray.cloudpickle.loads",
+        "torchvision.io.write_file",
+        "paddle.utils.cpp_extension.load",
+        "PIL.ImageMath.eval",
         "transformers.utils.hub.cached_file",
         "nltk.downloader.download",
         "torch.cuda.memory.CUDAPluggableAllocator",
@@ -272,3 +285,19 @@ def test_classes_of_an_archive_mean_nothing_outside_one(tmp_path: Path) -> None:
     body = b"\x80\x02" + glob("__torch__", "Net") + b")\x81}b."
     assert scan_bytes(tmp_path, body).verdict == "suspicious"
     assert "pickle-unknown-import" not in rules(scan_bytes(tmp_path, torch_zip(body), "m.pt"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["idlelib.pyshell:ModifiedInterpreter.runcode", "lib2to3.pgen2.grammar:Grammar.loads",
+     "asyncio.unix_events:_UnixSubprocessTransport._start", "importlib.machinery:SourceFileLoader.load_module"],
+)  # fmt: skip
+def test_a_method_below_a_dangerous_package_is_malicious(name: str, tmp_path: Path) -> None:
+    module, _, attribute = name.partition(":")
+    report = scan_bytes(tmp_path, PROTO4 + call(stack_global(module, attribute), text("x")) + b".")
+    assert (report.verdict, rules(report)) == ("malicious", {"pickle-dotted-name"})
+
+
+def test_a_method_that_the_allowlist_names_stays_clean(tmp_path: Path) -> None:
+    ordinary = PROTO4 + b"]" + stack_global("builtins", "str.lower") + b"a."
+    assert scan_bytes(tmp_path, ordinary).verdict == "clean"
