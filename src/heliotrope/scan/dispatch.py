@@ -9,6 +9,7 @@ from heliotrope.scan.archives.zfiles import ZfileAnalyser
 from heliotrope.scan.archives.zip_files import ZipAnalyser
 from heliotrope.scan.frameworks.executables import ExecutableAnalyser
 from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
+from heliotrope.scan.frameworks.json_objects import JsonObjectsAnalyser
 from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
 from heliotrope.scan.frameworks.mlflow_files import MlflowAnalyser
 from heliotrope.scan.frameworks.msgpack_files import MsgpackAnalyser
@@ -53,6 +54,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     CatboostAnalyser(),
     Hdf5Analyser(),
     KerasJsonAnalyser(),
+    JsonObjectsAnalyser(),
     SavedModelAnalyser(),
     TfliteAnalyser(),
     ParquetAnalyser(),
