@@ -1,5 +1,6 @@
 """What one pickle stream imports and what is noted about it, until the stream proves to be one."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -111,11 +112,18 @@ class StreamNotes:
             if use.module.partition(".")[0] == "__torch__":
                 self._note("pickle-unknown-import", f"imports {use.full_name} outside an archive", use.offsets[0], use)
 
-    def _fix(self, rule: str, name: str | None) -> str:
+    def _ways(self) -> dict[str, set[str]]:
+        """How each global is used, whatever it is written as."""
+        ways: dict[str, set[str]] = defaultdict(set)
+        for use in self._uses:
+            ways[use.full_name] |= use.ways
+        return ways
+
+    @staticmethod
+    def _fix(rule: str, name: str | None, ways: set[str]) -> str:
         """How to vouch for code that the policy does not know."""
         if rule not in _UNKNOWN_RULES or name is None:
             return ""
-        ways = {way for use in self._uses if use.full_name == name for way in use.ways}
         if not ways <= ALLOWABLE:
             return ""
         return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
@@ -128,13 +136,14 @@ class StreamNotes:
         for used in self._uses:
             if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
+        ways = self._ways()
         for (rule, key), item in self._pending.items():
             if rule == "pickle-persistent-id" and persistent_ids_known:
                 continue
             if only_dangerous and rule not in _DANGEROUS_RULES:
                 continue
             rest = item.count - len(item.offsets)
-            fix = self._fix(rule, item.global_name)
+            fix = self._fix(rule, item.global_name, ways.get(item.global_name or "", set()))
             for place, offset in enumerate(item.offsets):
                 context.notes.add(
                     rule,
