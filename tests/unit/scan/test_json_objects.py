@@ -34,6 +34,7 @@ def test_pickles_in_the_data_of_a_reinforcement_learning_model(tmp_path: Path) -
     [
         '{"py/object": "os.system"}',
         '{"py/type": "subprocess.Popen"}',
+        " " * 100 + '{"py/object": "os.system"}',
         '{"py/repr": "os/os.system(1)"}',
         r'{"py\u002fobject": "posix.system"}',
         r'{"py\/object": "posix.system"}',

@@ -301,3 +301,20 @@ def test_a_method_below_a_dangerous_package_is_malicious(name: str, tmp_path: Pa
 def test_a_method_that_the_allowlist_names_stays_clean(tmp_path: Path) -> None:
     ordinary = PROTO4 + b"]" + stack_global("builtins", "str.lower") + b"a."
     assert scan_bytes(tmp_path, ordinary).verdict == "clean"
+
+
+@pytest.mark.parametrize("name", ["targets.json", "tensorflow_operators.txt", "dangerous.json", "allowed/torch.json"])
+def test_the_digest_covers_every_list_of_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from heliotrope.scan import policy
+
+    before = policy.policy_digest.__wrapped__()
+    documents = policy._documents()
+    monkeypatch.setattr(policy, "_documents", lambda: documents | {name: documents[name] + b" "})
+    assert policy.policy_digest.__wrapped__() != before
+
+
+def test_the_digest_covers_all_files_beside_the_policy() -> None:
+    from heliotrope.scan import policy
+
+    folder = Path(policy.__file__).parent / "data"
+    assert set(policy._documents()) == {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}

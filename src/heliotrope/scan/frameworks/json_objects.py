@@ -32,7 +32,7 @@ class JsonObjectsAnalyser:
 
     def accepts(self, source: Source, name: str) -> bool:
         del name
-        if source.read(0, 64).lstrip()[:1] not in (b"{", b"["):
+        if source.read(0, _HEAD).lstrip()[:1] not in (b"{", b"["):
             return False
         whole = source.size <= 5 * 2**20
         text = source.read(0, source.size if whole else _HEAD)
