@@ -1,17 +1,19 @@
 """Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from heliotrope.core.findings import Confidence
 from heliotrope.scan.allowing import ALLOWABLE, snippet
-from heliotrope.scan.interface import Context, LimitReachedError
+from heliotrope.scan.interface import Context, LimitReachedError, Source
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
+from heliotrope.scan.pickles.method_names import calls_by_name, harmful_method
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -192,7 +194,7 @@ class Judge:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
         if (
-            entry.shape in ("class-first", "new-object", "reconstructor", "empty-array")
+            entry.shape in ("class-first", "index-first", "new-object", "reconstructor", "empty-array")
             and items
             and items[0] & op.KIND_MASK == op.GLOBAL
         ):
@@ -382,6 +384,22 @@ class Judge:
         return self._policy.attributes
 
     # the outcome
+
+    def finish(self, source: Source, end: int) -> None:
+        """Called behind the last opcode: look at what only the whole stream can tell."""
+        uses = list(self.all_uses())
+        caller = next((use for use in uses if use.acted and calls_by_name(use.module)), None)
+        if caller is None:
+            return
+        found = harmful_method(source, end, (use.full_name for use in uses))
+        if found is not None:
+            message = f"has the method name {found[0]!r} beside {caller.full_name}, which calls methods by their names"
+            self._note("pickle-unknown-state", message, found[1], key="method by name")
+
+    def all_uses(self) -> Iterator[Use]:
+        yield from self._uses
+        for judge, _ in self._inner:
+            yield from judge.all_uses()
 
     def _note(
         self,
