@@ -14,7 +14,7 @@ from typing import Final
 
 from heliotrope.scan.interface import Source
 
-__all__ = ["calls_by_name", "harmful_method"]
+__all__ = ["METHODS", "METHOD_KEYS", "calls_by_name", "harmful_method"]
 
 _BY_NAME: Final = frozenset(
     {
@@ -26,6 +26,26 @@ _BY_NAME: Final = frozenset(
     }
 )
 """Modules whose classes do it."""
+
+METHOD_KEYS: Final = frozenset(
+    {"stack_method_", "chain_method_", "_response_method", "response_method", "chain_method", "stack_method"}
+)
+"""Where in their state the names stand."""
+
+METHODS: Final = frozenset(
+    {
+        "auto",
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "transform",
+        "score_samples",
+        "drop",
+        None,
+    }
+)
+"""What stands there."""
 
 _ANY: Final = "tofile dump __setstate__ __init__"
 """Of arrays, which every model has, and of everything: the first two write a file, the others set a state anew."""
