@@ -50,6 +50,8 @@ _PICKLE_NAMES = (
 
 _BEGIN_NO_TEXT = frozenset(b"(])}N") | frozenset(range(0x80, 256))
 """First bytes of a stream with which no line of text begins."""
+_BEGIN_BINARY = _BEGIN_NO_TEXT - frozenset(b"(N")
+"""The same without those that a text in brackets or a name begins with."""
 
 _TORCH_LEGACY = re.compile(rb"(?:\x80.)?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
 """The magic number torch wrote before its zip format (a LONG1 of ten bytes)."""
@@ -100,7 +102,9 @@ def looks_like_pickle(source: Source, *, hinted: bool = False) -> bool:
     end = Machine(source, judge, limits, budget).run(0, max_opcodes=_PROBE_OPCODES)
     if end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger:
         return True
-    return judge.plausible_imports > 0 and (hinted or head[0] in _BEGIN_NO_TEXT)
+    if hinted or head[0] in _BEGIN_BINARY:
+        return judge.importable > 0
+    return judge.plausible_imports > 0 and head[0] in _BEGIN_NO_TEXT
 
 
 def credible_pickle(source: Source, context: Context) -> bool:
@@ -161,7 +165,7 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, walk.position, earlier=not certain)
-    credible = certain or _credible(judge, end, header=True)
+    credible = certain or judge.importable > 0 or _credible(judge, end, header=True)
     if not credible and not end.complete:
         return False
     judge.commit(context, persistent_ids_known=persistent_ids_known)
