@@ -199,6 +199,20 @@ def test_what_runs_on_import_is_malicious_however_it_is_named(code: str, tmp_pat
     assert scan_bytes(tmp_path, code.encode(), "net.py").verdict == "malicious"
 
 
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("_target_: matplotlib.use\nbackend: module://net\n", "suspicious"),
+        ("_target_: mmengine.Config.fromfile\nfilename: net.py\n", "suspicious"),
+        ("model:\n  _component_: os.system\n  _target_: torch.nn.ReLU\n", "malicious"),
+        ("model:\n  _component_: torchtune.models.llama3.llama3_8b\n  _target_: torch.nn.ReLU\n", "clean"),
+        ("_target_: gymnasium.make\nid: CartPole-v1\n", "clean"),
+    ],
+)
+def test_targets_that_act_on_names(text: str, verdict: str, tmp_path: Path) -> None:
+    assert scan_bytes(tmp_path, text.encode(), "conf.yaml").verdict == verdict
+
+
 HANDED_ON = [
     "import os\np = [os]\np[0].system('x')",
     "import os\n(os or 1).system('x')",

@@ -134,6 +134,8 @@ _LOOKUPS = frozenset(
         "hydra.utils.call",
         "hydra.utils.instantiate",
         "hydra._internal.utils._locate",
+        "torchtune.config.instantiate",
+        "torchtune.config._instantiate.instantiate",
         "hydra._internal.instantiate._instantiate2.instantiate",
         "omegaconf.OmegaConf.register_new_resolver",
         "pydoc.locate",
@@ -141,6 +143,22 @@ _LOOKUPS = frozenset(
     ]
 )
 """Functions that import what their arguments name."""
+_ACTING = frozenset(
+    [
+        "matplotlib.use",
+        "matplotlib.pyplot.switch_backend",
+        "mmengine.Config.fromfile",
+        "mmengine.config.Config.fromfile",
+        "mmcv.Config.fromfile",
+        "mmcv.utils.Config.fromfile",
+        "mmcv.utils.config.Config.fromfile",
+        "detectron2.config.LazyConfig.load",
+        "accelerate.notebook_launcher",
+        "tensorflow.py_function",
+        "tensorflow.numpy_function",
+    ]
+)
+"""Functions that import or run what their arguments name, whatever their own names say."""
 _PURE = frozenset(
     f"os.path.{name}" for name in ["join", "exists", "dirname", "basename", "abspath", "expanduser", "isfile", "isdir"]
 )
@@ -220,12 +238,12 @@ class _Judge:
             found = True
             if isinstance(target, str):
                 self._target(target, mapping, around)
-        for key, beside in (("target", "params"), ("class_path", "init_args")):
+        for key, beside in (("target", "params"), ("class_path", "init_args"), ("_component_", "")):
             # The same idea in other libraries; of their names only dangerous ones are certain to be names.
             for target in mapping.all(key):
                 if (
                     isinstance(target, str)
-                    and (mapping.has(beside) or key == "class_path")
+                    and (not beside or mapping.has(beside) or key == "class_path")
                     and self._danger(target, key)
                 ):
                     found = True
@@ -271,7 +289,7 @@ class _Judge:
             self._context.notes.imported(name)
         elif name.partition(".")[0] not in KNOWN_PACKAGES or not module:
             self._unknown(name, "is not of a package that is known")
-        elif not _CLASS.match(last) and last not in _ORDINARY and _RISKY.search(last):
+        elif name in _ACTING or (not _CLASS.match(last) and last not in _ORDINARY and _RISKY.search(last)):
             self._unknown(name, "does more than compute")
         else:
             self._context.notes.imported(name)
