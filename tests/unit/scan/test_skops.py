@@ -104,6 +104,9 @@ SUSPICIOUS = {
     "a generator of another kind": skops_node(
         "RandomGeneratorNode", "numpy.random._generator.Generator", {"bit_generator": {"bit_generator": []}}
     ),
+    "a page of its own": skops_node(
+        "ObjectNode", SVC, state(__doc_link_template=skops_node("JsonNode", "builtins.str", '"x"'))
+    ),
     "a method by its name": skops_node(
         "ObjectNode",
         "sklearn.ensemble._stacking.StackingClassifier",

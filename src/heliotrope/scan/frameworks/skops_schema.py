@@ -67,6 +67,8 @@ def check_schema(text: bytes, context: Context) -> bool:
     if not is_schema(root):
         return False
     judge = _Judge(context)
+    if _has_page(root):
+        judge.page()
     protocol = root["protocol"]
     if type(protocol) is not int or not 0 <= protocol <= 2:
         context.notes.incomplete(
@@ -77,6 +79,14 @@ def check_schema(text: bytes, context: Context) -> bool:
         if isinstance(node.get("__module__"), str) and calls_by_name(node["__module__"]) and not _known_methods(node):
             judge.odd_methods(node)
     return True
+
+
+def _has_page(root: Any) -> bool:
+    """Whether the attribute is named anywhere, however the text spells it; so it may be in a tree too deep to write."""
+    try:
+        return "__doc_link_template" in json.dumps(root, ensure_ascii=False)
+    except RecursionError:
+        return True
 
 
 def _known_methods(node: dict[str, Any]) -> bool:
@@ -184,6 +194,10 @@ class _Judge:
             self._note("skops-unknown-type", message, full_name)
         else:
             self._context.notes.imported(full_name)
+
+    def page(self) -> None:
+        """A text that estimators put into the page of a notebook as it is."""
+        self._odd("has a template for the page that a notebook shows, which may be a script", "page")
 
     def odd_methods(self, node: dict[str, Any]) -> None:
         """An estimator would call a method by a name that is none of an estimator's."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from heliotrope.scan.interface import Source
 
-__all__ = ["METHODS", "METHOD_KEYS", "calls_by_name", "harmful_method"]
+__all__ = ["METHODS", "METHOD_KEYS", "calls_by_name", "harmful_method", "page_template"]
 
 _BY_NAME: Final = frozenset(
     {
@@ -71,6 +71,8 @@ are arrays: so they count only beside functools.partial, of which a step of a pi
 _ARROW: Final = re.compile(r"pyarrow\..*|pandas\..*Arrow.*")
 """Arrays of text that keep it as one run of bytes without lengths."""
 
+_PAGE: Final = "__doc_link_template"
+
 _CHUNK: Final = 2**20
 _OVERLAP: Final = 512
 _ESCAPED: Final = re.compile(rb"(?:V[^\n\\]{0,20}|S['\"][^\n\\]{0,20})\\[^\n]{1,400}\n")
@@ -80,6 +82,24 @@ _ESCAPED: Final = re.compile(rb"(?:V[^\n\\]{0,20}|S['\"][^\n\\]{0,20})\\[^\n]{1,
 def calls_by_name(module: str) -> bool:
     """Whether objects of this module's classes call methods whose names are in their state."""
     return module in _BY_NAME
+
+
+def page_template(source: Source, end: int) -> int:
+    """Where a text names the attribute that scikit-learn's estimators put, as it is, into the page that a notebook shows; or -1.
+
+    It is no parameter, and no file has it: its value would be a script. Source: sklearn.utils._repr_html.base.
+    """
+    offset = 0
+    while offset < end and (data := source.read(offset, min(_CHUNK + _OVERLAP, end - offset))):
+        for form in ("ascii", "utf-32-le", "utf-32-be"):
+            place = data.find(_PAGE.encode(form))
+            if place >= 0:
+                return offset + place
+        for match in _ESCAPED.finditer(data):
+            if _unescaped(match[0]) == _PAGE:
+                return offset + match.start()
+        offset += _CHUNK
+    return -1
 
 
 def harmful_method(source: Source, end: int, beside: Iterable[str]) -> tuple[str, int] | None:
