@@ -13,7 +13,7 @@ from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
-from heliotrope.scan.pickles.method_names import calls_by_name, harmful_method, page_template
+from heliotrope.scan.pickles.method_names import harmful_names
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -393,19 +393,8 @@ class Judge:
 
     def finish(self, source: Source, end: int) -> None:
         """Called behind the last opcode: look at what only the whole stream can tell."""
-        uses = list(self.all_uses())
-        shown = next((use for use in uses if use.acted and use.entry.framework in _ESTIMATORS), None)
-        place = -1 if shown is None else page_template(source, end)
-        if shown is not None and place >= 0:
-            message = f"has a template for the page that a notebook shows of {shown.full_name}, which may be a script"
-            self._note("pickle-unknown-state", message, place, key="page template")
-        caller = next((use for use in uses if use.acted and calls_by_name(use.module)), None)
-        if caller is None:
-            return
-        found = harmful_method(source, end, (use.full_name for use in uses))
-        if found is not None:
-            message = f"has the method name {found[0]!r} beside {caller.full_name}, which calls methods by their names"
-            self._note("pickle-unknown-state", message, found[1], key="method by name")
+        for message, offset in harmful_names(source, end, list(self.all_uses())):
+            self._note("pickle-unknown-state", message, offset, key=message)
 
     def all_uses(self) -> Iterator[Use]:
         yield from self._uses
@@ -507,8 +496,6 @@ def _is_array(entry: Entry, name: str) -> bool:
     return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
-_ESTIMATORS = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
-"""Frameworks whose models are estimators of scikit-learn."""
 _HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
 """Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
 _REFERENCES = {

@@ -10,11 +10,12 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Protocol
 
 from heliotrope.scan.interface import Source
+from heliotrope.scan.policy import Entry
 
-__all__ = ["METHODS", "METHOD_KEYS", "calls_by_name", "harmful_method", "page_template"]
+__all__ = ["METHODS", "METHOD_KEYS", "calls_by_name", "harmful_names"]
 
 _BY_NAME: Final = frozenset(
     {
@@ -71,6 +72,8 @@ are arrays: so they count only beside functools.partial, of which a step of a pi
 _ARROW: Final = re.compile(r"pyarrow\..*|pandas\..*Arrow.*")
 """Arrays of text that keep it as one run of bytes without lengths."""
 
+_ESTIMATORS: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
+"""Frameworks whose models are estimators of scikit-learn."""
 _PAGE: Final = "__doc_link_template"
 
 _CHUNK: Final = 2**20
@@ -84,7 +87,33 @@ def calls_by_name(module: str) -> bool:
     return module in _BY_NAME
 
 
-def page_template(source: Source, end: int) -> int:
+class _Use(Protocol):
+    """One import of a stream, as the judge keeps it."""
+
+    @property
+    def module(self) -> str: ...
+    @property
+    def full_name(self) -> str: ...
+    @property
+    def entry(self) -> Entry: ...
+    @property
+    def acted(self) -> bool: ...
+
+
+def harmful_names(source: Source, end: int, uses: list[_Use]) -> Iterator[tuple[str, int]]:
+    """What texts of a file up to `end` ask its objects for, and where; `uses` are the imports of the stream."""
+    shown = next((use for use in uses if use.acted and use.entry.framework in _ESTIMATORS), None)
+    place = -1 if shown is None else _page_template(source, end)
+    if shown is not None and place >= 0:
+        yield f"has a template for the page that a notebook shows of {shown.full_name}, which may be a script", place
+    caller = next((use for use in uses if use.acted and calls_by_name(use.module)), None)
+    found = None if caller is None else _harmful_method(source, end, (use.full_name for use in uses))
+    if caller is not None and found is not None:
+        name, offset = found
+        yield f"has the method name {name!r} beside {caller.full_name}, which calls methods by their names", offset
+
+
+def _page_template(source: Source, end: int) -> int:
     """Where a text names the attribute that scikit-learn's estimators put, as it is, into the page that a notebook shows; or -1.
 
     It is no parameter, and no file has it: its value would be a script. Source: sklearn.utils._repr_html.base.
@@ -102,7 +131,7 @@ def page_template(source: Source, end: int) -> int:
     return -1
 
 
-def harmful_method(source: Source, end: int, beside: Iterable[str]) -> tuple[str, int] | None:
+def _harmful_method(source: Source, end: int, beside: Iterable[str]) -> tuple[str, int] | None:
     """The first text up to `end` that names a method which does harm, and where; `beside` are all imports of the file."""
     imports = set(beside)
     names = set(_ANY.split())
