@@ -1,5 +1,6 @@
 """Gathers what is noted about one file: one finding for each (rule, global), with a count and the first places."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ class Collector:
         self._path = path
         self._limits = limits
         self._gathered: dict[tuple[str, str], _Gathered] = {}
+        self._counts: Counter[int] = Counter()
+        """Findings of each severity; those of none are left out."""
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
         self._imports: set[str] = set()
         self.places: dict[str, str] = {}
@@ -69,6 +72,7 @@ class Collector:
                     return
             item = _Gathered(rule, message, global_name, key, confidence, fix)
             self._gathered[identity] = item
+            self._counts[self._severity(rule)] += 1
         item.count += count
         item.uses |= uses
         if len(item.locations) < self._limits.max_locations:
@@ -100,14 +104,17 @@ class Collector:
 
     def _make_room(self, rule: str) -> bool:
         """Drop the mildest finding for a worse one: a flood of harmless things must not hide what harms."""
-        least, mildest = max(
-            (SEVERITIES.index(self._rule(item.rule).severity), place)
-            for place, item in enumerate(self._gathered.values())
-        )
-        if SEVERITIES.index(self._rule(rule).severity) >= least:
+        least = max(self._counts, default=-1)
+        if self._severity(rule) >= least:  # told without a look at the others, of which there may be millions more
             return False
-        del self._gathered[list(self._gathered)[mildest]]
+        mildest = next(key for key in reversed(self._gathered) if self._severity(self._gathered[key].rule) == least)
+        del self._gathered[mildest]
+        self._counts -= Counter([least])
         return True
+
+    def _severity(self, rule: str) -> int:
+        """Its place, worst first."""
+        return SEVERITIES.index(self._rule(rule).severity)
 
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"

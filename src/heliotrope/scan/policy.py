@@ -100,6 +100,7 @@ class TargetNames:
     packages: frozenset[str]
     ordinary: frozenset[str]
     lookups: frozenset[str]
+    acting: frozenset[str]
     pure: frozenset[str]
     inside: frozenset[str]
 

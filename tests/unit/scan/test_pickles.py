@@ -392,3 +392,14 @@ class _Notes:
 
     def imported(self, name: str) -> None:
         """What plain values import is allowed."""
+
+
+@pytest.mark.parametrize(
+    "key", [text("__doc_link_template"), b"V__doc_link\\u005ftemplate\n"], ids=["plain", "escaped"]
+)
+def test_pages_of_estimators_are_not_the_files(key: bytes, tmp_path: Path) -> None:
+    """scikit-learn puts this attribute into the HTML that notebooks show, without escaping it."""
+    made = b"\x80\x04csklearn.linear_model._base\nLinearRegression\n)\x81}"
+    script = text('"></a><script>x</script>')
+    assert scan_bytes(tmp_path, made + key + script + b"sb.").verdict == "suspicious"
+    assert scan_bytes(tmp_path, made + text("coef_") + script + b"sb.").verdict == "clean"

@@ -113,11 +113,19 @@ def test_a_web_template_may_do_what_web_templates_do(tmp_path: Path) -> None:
         "{{ x" + ".y" * 20000 + " }}",
         "{% for a in range(1000) %}" * 30 + "x" + "{% endfor %}" * 30,
         "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% set m = '" + "x" * 4900 + "' %}{# m() #}" + "{{ m.replace('x', m) }}" * 4000,
     ],
 )
 def test_templates_made_to_exhaust_are_no_pass_and_end_soon(text: str, tmp_path: Path) -> None:
     report = scanned(tmp_path, text)
     assert report.verdict != "clean" or "m()" in text
+
+
+def test_templates_of_one_file_are_limited_together(tmp_path: Path) -> None:
+    data = json.dumps({"chat_template": [{"name": str(i), "template": "{{ x }}" * 100} for i in range(5)]}).encode()
+    assert scan_bytes(tmp_path, data, "tokenizer_config.json").incomplete == ()
+    report = scan_bytes(tmp_path, data, "tokenizer_config.json", limits=ScanLimits(max_templates=2000))
+    assert report.incomplete[0].limit == "max_templates"
 
 
 def test_limits_of_templates_are_named(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """Judges what one pickle stream does, by the shipped policy."""
 
 import re
+from collections.abc import Iterator
 
-from heliotrope.scan.interface import LimitReachedError
+from heliotrope.scan.interface import LimitReachedError, Source
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
 from heliotrope.scan.pickles.arguments import misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
+from heliotrope.scan.pickles.method_names import harmful_names
 from heliotrope.scan.pickles.noting import StreamNotes, Use
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
@@ -154,7 +156,7 @@ class Judge(StreamNotes):
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
         if (
-            entry.shape in ("class-first", "new-object", "reconstructor", "empty-array")
+            entry.shape in ("class-first", "index-first", "new-object", "reconstructor", "empty-array")
             and items
             and items[0] & op.KIND_MASK == op.GLOBAL
         ):
@@ -343,6 +345,16 @@ class Judge(StreamNotes):
     @property
     def attributes(self) -> set[str]:
         return self._policy.attributes
+
+    def finish(self, source: Source, end: int) -> None:
+        """Called behind the last opcode: look at what only the whole stream can tell."""
+        for message, offset in harmful_names(source, end, list(self.all_uses())):
+            self._note("pickle-unknown-state", message, offset, key=message)
+
+    def all_uses(self) -> Iterator[Use]:
+        yield from self._uses
+        for judge, _ in self._inner:
+            yield from judge.all_uses()
 
 
 def _is_array(entry: Entry, name: str) -> bool:

@@ -190,6 +190,7 @@ def _run(
 ) -> tuple[Judge, StreamEnd]:
     judge = Judge(shipped_policy(), context.limits)
     end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient, earlier=earlier)
+    judge.finish(source, end.offset)
     return judge, end
 
 

@@ -54,7 +54,7 @@ def code_of(data: bytes) -> str:
 
 def parse_source(text: str, limits: ScanLimits) -> ast.Module:
     """The tree; nothing is compiled or run. SourceError when Python 3.11 would not parse it, or it is too deep."""
-    _check_tokens(text)
+    _check_tokens(text, limits.max_module_tokens)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -86,12 +86,15 @@ def _settle(tree: ast.Module) -> int:
     return deepest
 
 
-def _check_tokens(text: str) -> None:
-    """Refuse brackets too deep for some versions, and f-strings, characters and numbers that only some of them read."""
-    level, at = 0, 0
+def _check_tokens(text: str, limit: int) -> None:
+    """Refuse what only some versions read, in brackets, f-strings, characters and numbers, and more tokens than are looked at."""
+    level, at, left = 0, 0, 2 * limit
     while (match := _TOKEN.match(text, at)) is not None:
         at = match.end()
         piece = match[0]
+        left -= 1 if piece.isspace() else 2
+        if left < 0:
+            raise SourceError(f"has more than {limit} tokens")
         if match["quote"]:
             end = _ENDS[match["quote"]].match(text, at)
             if end is None:

@@ -78,12 +78,12 @@ class _Judge:
             found = True
             if isinstance(target, str):
                 self._target(target, mapping, around)
-        for key, beside in (("target", "params"), ("class_path", "init_args")):
+        for key, beside in (("target", "params"), ("class_path", "init_args"), ("_component_", "")):
             # The same idea in other libraries; of their names only dangerous ones are certain to be names.
             for target in mapping.all(key):
                 if (
                     isinstance(target, str)
-                    and (mapping.has(beside) or key == "class_path")
+                    and (not beside or mapping.has(beside) or key == "class_path")
                     and self._danger(target, key)
                 ):
                     found = True
@@ -129,7 +129,9 @@ class _Judge:
             self._context.notes.imported(name)
         elif name.partition(".")[0] not in self._names.packages or not module:
             self._unknown(name, "is not of a package that is known")
-        elif not _CLASS.match(last) and last not in self._names.ordinary and _RISKY.search(last):
+        elif name in self._names.acting or (
+            not _CLASS.match(last) and last not in self._names.ordinary and _RISKY.search(last)
+        ):
             self._unknown(name, "does more than compute")
         else:
             self._context.notes.imported(name)

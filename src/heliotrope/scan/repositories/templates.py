@@ -48,6 +48,12 @@ def check_template(text: str, context: Context, *, chat: bool = True, offset: in
         context.notes.incomplete(reason, limit="max_template", member=context.member, offset=offset)
         _check_tokens(text, context, offset)
         return
+    context.budget.templates -= len(text)
+    if context.budget.templates < 0:
+        reason = f"its templates have more than {context.limits.max_templates} characters together"
+        context.notes.incomplete(reason, limit="max_templates")
+        _check_tokens(text, context, offset)
+        return
     if _too_deep(text):
         _unread("is nested too deeply", text, context, offset)
         return
