@@ -91,6 +91,9 @@ class Judge:
         self.inline_arrays = False
         self.nested: list[tuple[int, int]] = []
         """Offset and length of files stored as bytes, which torch loads as files."""
+        self.follows_graphs = not in_array
+        self.graphs: list[int] = []
+        """Where traced modules are made, whose code is judged when the stream has ended."""
 
     # what the machine tells
 
@@ -170,7 +173,9 @@ class Judge:
             self.defect("it calls a value that is no function; a loader stops there", offset)
         return op.UNRESOLVED
 
-    def _called_global(self, machine: State, number: int, arguments: int, use: str, offset: int) -> int:
+    def _called_global(  # noqa: C901 - one branch for each kind of entry
+        self, machine: State, number: int, arguments: int, use: str, offset: int
+    ) -> int:
         target = self._uses[number]
         entry = target.entry
         target.acted = True
@@ -178,6 +183,8 @@ class Judge:
         target.ways.add(use)
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
+        if entry.shape == "graph-module" and self.follows_graphs:
+            self.graphs.append(offset)
         if entry.kind == "dangerous":
             self.dangerous = True
             self._note("pickle-dangerous-call", f"calls {target.full_name}, which {entry.reason}", offset, target)

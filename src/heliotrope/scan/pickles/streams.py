@@ -7,6 +7,7 @@ from functools import cache
 
 from heliotrope.scan.interface import Context, Recognised, Source, UnreadableError
 from heliotrope.scan.limits import Budget, ScanLimits
+from heliotrope.scan.pickles.graph_modules import check_graph_modules
 from heliotrope.scan.pickles.judge import Judge
 from heliotrope.scan.pickles.machine import Machine
 from heliotrope.scan.pickles.opcodes import STARTS
@@ -168,6 +169,8 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     walk.streams += 1
     walk.inline_arrays |= judge.inline_arrays
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        check_graph_modules(source, context, walk.position, judge.graphs)
     if end.complete:
         walk.position = end.offset
         return True
@@ -250,6 +253,8 @@ def _hidden_stream(source: Source, context: Context, offset: int) -> int | None:
     )
     judge.commit(context)
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        check_graph_modules(source, context, offset, judge.graphs)
     if not end.complete:
         context.notes.incomplete(
             f"a hidden pickle breaks off: {end.reason}",
