@@ -15,6 +15,7 @@ from heliotrope.scan.frameworks.msgpack_files import MsgpackAnalyser
 from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
 from heliotrope.scan.frameworks.other_formats import OtherAnalyser
 from heliotrope.scan.frameworks.saved_model import SavedModelAnalyser
+from heliotrope.scan.frameworks.serialized_json import SerializedJsonAnalyser
 from heliotrope.scan.frameworks.tflite import TfliteAnalyser
 from heliotrope.scan.frameworks.tree_files import (
     CatboostAnalyser,
@@ -53,6 +54,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     CatboostAnalyser(),
     Hdf5Analyser(),
     KerasJsonAnalyser(),
+    SerializedJsonAnalyser(),
     SavedModelAnalyser(),
     TfliteAnalyser(),
     ParquetAnalyser(),

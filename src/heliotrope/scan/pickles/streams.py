@@ -219,6 +219,12 @@ def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
         if context.nested(SliceSource(source, offset, length), name, inside) is None:
             context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
 
+    for offset, length in judge.carried:
+        name = f"bytes at {context.base + offset}"
+        inside = context.inside(name)
+        if inside.depth <= context.limits.max_depth:  # the call that gets them is a finding already
+            context.nested(SliceSource(source, offset, length), name, inside)
+
 
 def _search(source: Source, context: Context, walk: _Walk) -> None:
     """Try every place in the rest of the file where a pickle may begin."""
