@@ -7,7 +7,6 @@ from heliotrope.core.findings import SEVERITIES, Confidence, Fix, Location, Rule
 from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
 from heliotrope.core.text import printable
 from heliotrope.scan.limits import ScanLimits
-from heliotrope.scan.rules import find_rule, verdict_of
 
 __all__ = ["Collector", "worst_first"]
 
@@ -139,7 +138,11 @@ class Collector:
 
     def verdict(self, *, supported: bool) -> ScanVerdict:
         """The worst that anything noted calls for."""
-        verdicts = [verdict_of(self._rule(item.rule).severity) for item in self._gathered.values()]
+        verdicts: list[ScanVerdict] = []
+        if self._gathered:
+            from heliotrope.scan.rules import verdict_of
+
+            verdicts.extend(verdict_of(self._rule(item.rule).severity) for item in self._gathered.values())
         if self._damaged:
             verdicts.append("incomplete")
         if not supported or self._incomplete:
@@ -147,6 +150,8 @@ class Collector:
         return worst_verdict(tuple(verdicts))
 
     def _rule(self, rule_id: str) -> Rule:
+        from heliotrope.scan.rules import find_rule  # most files call for none
+
         return self._rules.get(rule_id) or find_rule(rule_id)
 
     def _finding(self, item: _Gathered) -> ScanFinding:

@@ -112,11 +112,12 @@ def test_a_saved_agent_of_plain_values_is_clean(tmp_path: Path) -> None:
     [
         json.dumps({"a": serialized(SYSTEM)}).replace(":serialized:", "\\u003aserialized:").encode(),
         b"\xef\xbb\xbf \n" + json.dumps({"a": serialized(SYSTEM)}).encode(),
+        b" " * 5000 + json.dumps({"a": serialized(SYSTEM)}).encode(),
         json.dumps({"b": {"deep": [{"a": serialized(SYSTEM)}]}}).encode(),
         json.dumps({"a": {":serialized:": "-" + base64.b64encode(SYSTEM).decode()}}).encode(),
         f'{{"a": {json.dumps(serialized(SYSTEM))}, "a": 1}}'.encode(),
     ],
-    ids=["escaped key", "mark and space", "deep", "odd characters", "key twice"],
+    ids=["escaped key", "mark and space", "blanks", "deep", "odd characters", "key twice"],
 )
 def test_however_it_is_written(data: bytes, tmp_path: Path) -> None:
     assert scanned(tmp_path, "ppo.zip", zipped({"data": data})).verdict == "malicious"

@@ -25,10 +25,11 @@ class SerializedJsonAnalyser:
     format = "sb3-data"
 
     def accepts(self, source: Source, name: str) -> bool:
-        head = source.read(0, 64).lstrip(b"\xef\xbb\xbf \t\r\n")
-        if head[:1] != b"{":
-            return False
-        return name.rpartition("/")[2] == "data" or b'":serialized:"' in source.read(0, _HEAD)
+        head = source.read(0, _HEAD)
+        start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if name.rpartition("/")[2] == "data":
+            return start == b"{" or (start == b"" and len(head) == _HEAD)
+        return start == b"{" and b'":serialized:"' in head
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name

@@ -27,6 +27,8 @@ from heliotrope.scan.policy import Entry, Policy
 __all__ = ["Judge", "Use"]
 
 _PLAUSIBLE = re.compile(r"[A-Za-z_][\w.]{0,199}", re.ASCII)
+_IMPORTABLE = re.compile(r"[^\W\d][\w.-]{0,199}")
+"""What a file beside the model may be called; the module runs before the name is looked up in it."""
 _DANGEROUS_KINDS = frozenset({"dangerous", "dotted"})
 
 
@@ -85,6 +87,8 @@ class Judge:
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._defects: dict[str, int] = {}
         self.plausible_imports = 0
+        self.importable = 0
+        """Imports of modules that may exist, whatever is wanted of them."""
         self.dangerous = False
         self.calls = 0
         self.computed = 0
@@ -131,6 +135,7 @@ class Judge:
         self._uses.append(Use(module, name, self._policy.lookup(module, name)))
         if _PLAUSIBLE.fullmatch(module) and (not name or _PLAUSIBLE.fullmatch(name)):
             self.plausible_imports += 1
+        self.importable += _IMPORTABLE.fullmatch(module) is not None
         return number
 
     def _is_dangerous(self, name: tuple[str, str]) -> bool:
@@ -331,6 +336,7 @@ class Judge:
         self.nested.extend(judge.nested)
         self.carried.extend(judge.carried[: _MAX_CARRIED - len(self.carried)])
         self.plausible_imports += judge.plausible_imports
+        self.importable += judge.importable
         self.calls += judge.calls
         self.dangerous |= judge.dangerous
 
