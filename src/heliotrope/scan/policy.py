@@ -3,14 +3,24 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Entry", "Policy", "allowed_documents", "policy_digest", "shipped_policy"]
+__all__ = [
+    "Entry",
+    "Policy",
+    "TargetNames",
+    "allowed_documents",
+    "policy_digest",
+    "shipped_policy",
+    "target_names",
+    "tensorflow_operators",
+]
 
-_FILES = ("dangerous.json", "python2.json", "torch_graphs.json")
+_PICKLES = ("dangerous.json", "python2.json")
+_FILES = (*_PICKLES, "targets.json", "tensorflow_operators.txt", "torch_graphs.json")
 
 Kind = Literal["dangerous", "dotted", "allowed", "framework", "unknown"]
 """`framework`: a name of a known framework that nobody reviewed."""
@@ -79,8 +89,31 @@ def allowed_documents() -> list[dict[str, Any]]:
 
 @cache
 def shipped_policy() -> "Policy":
-    dangerous, python2 = (json.loads(_documents()[name]) for name in _FILES[:2])
+    dangerous, python2 = (json.loads(_documents()[name]) for name in _PICKLES)
     return Policy(allowed_documents(), dangerous, python2)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNames:
+    """Names that configurations ask to be imported and called; data/targets.json says what each list is for."""
+
+    packages: frozenset[str]
+    ordinary: frozenset[str]
+    lookups: frozenset[str]
+    pure: frozenset[str]
+    inside: frozenset[str]
+
+
+@cache
+def target_names() -> TargetNames:
+    lists = json.loads(_documents()["targets.json"])
+    return TargetNames(**{item.name: frozenset(lists[item.name].split()) for item in fields(TargetNames)})
+
+
+@cache
+def tensorflow_operators() -> frozenset[str]:
+    """The operators that TensorFlow registers."""
+    return frozenset(_documents()["tensorflow_operators.txt"].decode("ascii").split())
 
 
 class Policy:

@@ -272,3 +272,20 @@ def test_classes_of_an_archive_mean_nothing_outside_one(tmp_path: Path) -> None:
     body = b"\x80\x02" + glob("__torch__", "Net") + b")\x81}b."
     assert scan_bytes(tmp_path, body).verdict == "suspicious"
     assert "pickle-unknown-import" not in rules(scan_bytes(tmp_path, torch_zip(body), "m.pt"))
+
+
+@pytest.mark.parametrize("name", ["targets.json", "tensorflow_operators.txt", "dangerous.json", "allowed/torch.json"])
+def test_the_digest_covers_every_list_of_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from heliotrope.scan import policy
+
+    before = policy.policy_digest.__wrapped__()
+    documents = policy._documents()
+    monkeypatch.setattr(policy, "_documents", lambda: documents | {name: documents[name] + b" "})
+    assert policy.policy_digest.__wrapped__() != before
+
+
+def test_the_digest_covers_all_files_beside_the_policy() -> None:
+    from heliotrope.scan import policy
+
+    folder = Path(policy.__file__).parent / "data"
+    assert set(policy._documents()) == {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
 from heliotrope.scan.pickles.arguments import CONDITIONS
@@ -112,7 +113,11 @@ class _Judge:
             loader = ""
         if loader in _SILENT:
             return
-        if not isinstance(module, str) or not isinstance(name, str) or not f"{module}{name}".isprintable():
+        if (
+            not isinstance(module, str)
+            or not isinstance(name, str)
+            or not without_later(f"{module}{name}").isprintable()
+        ):
             self._odd("a node names no type", "no type")
             return
         full_name = f"{module}.{name}"

@@ -1,17 +1,15 @@
-"""Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
+"""Judges what one pickle stream does, by the shipped policy."""
 
 import re
-from dataclasses import dataclass, field
 
-from heliotrope.core.findings import Confidence
-from heliotrope.scan.allowing import ALLOWABLE, snippet
-from heliotrope.scan.interface import Context, LimitReachedError
+from heliotrope.scan.interface import LimitReachedError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
+from heliotrope.scan.pickles.arguments import misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
+from heliotrope.scan.pickles.noting import StreamNotes, Use
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -24,7 +22,7 @@ from heliotrope.scan.pickles.replay import (
 from heliotrope.scan.pickles.state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
-__all__ = ["Judge", "Use"]
+__all__ = ["Judge"]
 
 _PLAUSIBLE = re.compile(r"[A-Za-z_][\w.]{0,199}", re.ASCII)
 _IMPORTABLE = re.compile(r"[^\W\d][\w.-]{0,199}")
@@ -32,50 +30,12 @@ _IMPORTABLE = re.compile(r"[^\W\d][\w.-]{0,199}")
 _DANGEROUS_KINDS = frozenset({"dangerous", "dotted"})
 
 
-@dataclass(slots=True)
-class Use:
-    """One imported global of a stream."""
-
-    module: str
-    name: str
-    entry: Entry
-    count: int = 0
-    offsets: list[int] = field(default_factory=list)
-    pushed: int = 0
-    """How often it came onto the stack, by import or from the memo."""
-    calls: int = 0
-    acted: bool = False
-    """It was called, or its use has been noted in another way."""
-    begun: int = 0
-    """Where the opcodes go on behind the object that was made of it last."""
-    ways: set[str] = field(default_factory=set)
-    """In which ways it was used, as the policy names them."""
-    as_subclass: int = 0
-    """How often it was the class of an array."""
-    dtype: Dtype | None = None
-    """Of one call of numpy.dtype, what it returned."""
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(slots=True)
-class _Pending:
-    message: str
-    global_name: str | None
-    confidence: Confidence
-    count: int = 0
-    offsets: list[int] = field(default_factory=list)
-    uses: set[str] = field(default_factory=set)
-
-
-class Judge:
+class Judge(StreamNotes):
     """The observer of one stream."""
 
     def __init__(self, policy: Policy, limits: ScanLimits, *, in_array: bool = False) -> None:
+        super().__init__(limits)
         self._policy = policy
-        self._limits = limits
         self._in_array = in_array
         self._inner: list[tuple[Judge, bool]] = []
         """Judges of the pickles inside arrays, and whether only what is dangerous counts."""
@@ -83,9 +43,6 @@ class Judge:
         self._numbers: dict[tuple[str, str], int] = {}
         self._written: dict[tuple[str, str, bool], int] = {}
         """Imports as they are written, those of Python 2 apart; no more than three times as many as globals."""
-        self._uses: list[Use] = []
-        self._pending: dict[tuple[str, str], _Pending] = {}
-        self._defects: dict[str, int] = {}
         self.plausible_imports = 0
         self.importable = 0
         """Imports of modules that may exist, whatever is wanted of them."""
@@ -405,111 +362,10 @@ class Judge:
     def attributes(self) -> set[str]:
         return self._policy.attributes
 
-    # the outcome
-
-    def _note(
-        self,
-        rule: str,
-        message: str,
-        offset: int,
-        use: Use | None = None,
-        *,
-        key: str = "",
-        confidence: Confidence = "high",
-        how: str = "",
-    ) -> None:
-        name = use.full_name if use is not None else None
-        pending = self._pending.get((rule, name or key))
-        if pending is None:
-            room = 2 if rule in _HARMLESS else 20  # a flood of harmless things must not hide what harms
-            if len(self._pending) > room * self._limits.max_findings:
-                return
-            pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
-        pending.count += 1
-        if how:
-            pending.uses.add(how)
-        if use is not None and "." in use.name:
-            pending.uses.add("dotted")  # reached through another object, so nobody can vouch for the name alone
-        if len(pending.offsets) < self._limits.max_locations:
-            pending.offsets.append(offset)
-
-    def _note_references(self) -> None:
-        """What was imported and nothing else."""
-        for use in self._uses:
-            if use.entry.shape in CONDITIONS and use.pushed > use.calls:
-                message = f"refers to {use.full_name} without calling it, so how it will be called is unknown"
-                self._note("pickle-unknown-state", message, use.offsets[0], use)
-            if use.acted or use.entry.kind in ("allowed", "dotted") or use.pushed == use.as_subclass:
-                continue
-            rule, message = _REFERENCES[use.entry.kind]
-            message = message.format(name=use.full_name, reason=use.entry.reason)
-            for offset in use.offsets:
-                self._note(rule, message, offset, use)
-            pending = self._pending.get((rule, use.full_name))
-            if pending is not None:
-                pending.count = use.count
-
-    def _note_archive_names(self) -> None:
-        """Outside archives nothing says what their own classes are: a module of that name would be imported."""
-        for use in self._uses:
-            if use.module.partition(".")[0] == "__torch__":
-                self._note("pickle-unknown-import", f"imports {use.full_name} outside an archive", use.offsets[0], use)
-
-    def _fix(self, rule: str, name: str | None) -> str:
-        """How to vouch for code that the policy does not know."""
-        if rule not in _UNKNOWN_RULES or name is None:
-            return ""
-        ways = {way for use in self._uses if use.full_name == name for way in use.ways}
-        if not ways <= ALLOWABLE:
-            return ""
-        return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
-
-    def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
-        """Hand everything over to the notes of the file."""
-        self._note_references()
-        if context.member is None:
-            self._note_archive_names()
-        for used in self._uses:
-            if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
-                context.notes.imported(used.full_name)
-        for (rule, key), item in self._pending.items():
-            if rule == "pickle-persistent-id" and persistent_ids_known:
-                continue
-            if only_dangerous and rule not in _DANGEROUS_RULES:
-                continue
-            rest = item.count - len(item.offsets)
-            fix = self._fix(rule, item.global_name)
-            for place, offset in enumerate(item.offsets):
-                context.notes.add(
-                    rule,
-                    item.message,
-                    key=key,
-                    global_name=item.global_name,
-                    member=context.member,
-                    offset=context.base + offset,
-                    confidence=item.confidence,
-                    count=1 + (rest if place == 0 else 0),
-                    uses=frozenset(item.uses),
-                    fix=fix,
-                )
-        for judge, besides in self._inner:
-            judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
-        for reason, offset in self._defects.items():
-            context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
-
 
 def _is_array(entry: Entry, name: str) -> bool:
     return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
 _MAX_CARRIED = 64
-_HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
-"""Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
-_REFERENCES = {
-    "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
-    "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
-    "framework": ("pickle-unknown-import", "refers to {name}, code of a known framework that nobody has reviewed"),
-}
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
-_DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
-_UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})

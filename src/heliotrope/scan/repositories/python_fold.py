@@ -10,6 +10,8 @@ __all__ = ["ModuleNames", "constant_of"]
 
 _MAX_TEXT = 10_000
 _MAX_DEPTH = 30
+_MAX_NUMBER = 2**64
+"""Beyond it a number stands for no text, and Python may refuse to write it."""
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\*|\d{4})")
 """A placeholder that would fill memory."""
 _BUILTINS = frozenset(
@@ -207,7 +209,7 @@ def _fold(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901, 
     if depth > _MAX_DEPTH:
         return _NOT_KNOWN
     if isinstance(node, ast.Constant):
-        return node.value
+        return node.value if not isinstance(node.value, int) or node.value < _MAX_NUMBER else _NOT_KNOWN
     if isinstance(node, ast.Name):
         value = names.value_of(node)
         return _NOT_KNOWN if value is node else _folded(value, names, depth + 1)
