@@ -93,9 +93,9 @@ def _object(head: bytes, name: str, source: Source) -> bool:
 
 
 def _document(head: bytes, name: str, source: Source) -> bool:
-    """A JSON object or array, perhaps behind blanks."""
+    """A JSON object or array, perhaps behind blanks or a byte order mark."""
     del name, source
-    return head.lstrip()[:1] in (b"{", b"[", b"")
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"")
 
 
 def _saved_model(head: bytes, name: str, source: Source) -> bool:

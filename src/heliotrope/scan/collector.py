@@ -45,6 +45,8 @@ class Collector:
         self._counts: Counter[int] = Counter()
         """Findings of each severity; those of none are left out."""
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
+        self._damaged = False
+        """Whether anything was not analysed for another reason than that it is not supported."""
         self._imports: set[str] = set()
         self.places: dict[str, str] = {}
         """Fingerprint to what it is made of beside rule and path, of the findings that were asked for."""
@@ -79,11 +81,18 @@ class Collector:
             item.locations.append(Location(member=None if member is None else _shown(member), offset=offset))
 
     def incomplete(
-        self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None
+        self,
+        reason: str,
+        *,
+        limit: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+        unsupported: bool = False,
     ) -> None:
         if limit is not None:
             self.add("scan-limit", f"limit {limit} was reached", key=limit, member=member, offset=offset)
         identity = (reason, member)
+        self._damaged |= not unsupported
         if identity in self._incomplete or len(self._incomplete) >= _MAX_INCOMPLETE:
             return
         place = None
@@ -119,6 +128,7 @@ class Collector:
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"
         key = (reason, None)
+        self._damaged = True
         self._incomplete.setdefault(key, Incomplete(reason=reason, limit="max_findings"))
 
     @property
@@ -140,9 +150,9 @@ class Collector:
             from heliotrope.scan.rules import verdict_of
 
             verdicts.extend(verdict_of(self._rule(item.rule).severity) for item in self._gathered.values())
-        if self._incomplete:
+        if self._damaged:
             verdicts.append("incomplete")
-        if not supported:
+        if not supported or self._incomplete:
             verdicts.append("unsupported")
         return worst_verdict(tuple(verdicts))
 

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _PICKLES = ("dangerous.json", "python2.json")
-_FILES = (*_PICKLES, "targets.json", "tensorflow_operators.txt")
+_FILES = (*_PICKLES, "targets.json", "tensorflow_operators.txt", "torch_graphs.json")
 
 Kind = Literal["dangerous", "dotted", "allowed", "framework", "unknown"]
 """`framework`: a name of a known framework that nobody reviewed."""

@@ -303,3 +303,11 @@ def test_text_that_is_none_is_no_table(tmp_path: Path) -> None:
 def test_a_pickle_called_csv_is_judged_as_a_pickle(tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, b"cos\nsystem\n(S'true'\ntR.", "t.csv")
     assert (report.verdict, "pickle-dangerous-call" in rules(report)) == ("malicious", True)
+
+
+def test_a_tokenizer_is_no_model_of_xgboost(tmp_path: Path) -> None:
+    """Both begin with a version; XGBoost's is a list of numbers."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"version": "1.0", "truncation": null, "added_tokens": [], "model": {"type": "WordPiece"}}')
+    (report,) = scan_paths([path]).files
+    assert report.format != "xgboost-json"

@@ -21,6 +21,10 @@ _PICKLED = ":serialized:"
 _NAMES = frozenset({"py/object", "py/type", "py/function", "py/class", "py/method"})
 _TAGS = re.compile(rb'"(?::serialized:|py\\?/(?:object|reduce|type|function|class|method|repr))"\s*:')
 _ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+_AGENT = "data"
+"""The member in which Stable-Baselines3 keeps what is no tensor."""
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
+"""With a byte order mark."""
 _HEAD = 64 * 1024
 """Of a file larger than a configuration may be, only the head is searched for tags."""
 
@@ -31,8 +35,10 @@ class JsonObjectsAnalyser:
     format = "json-objects"
 
     def accepts(self, source: Source, name: str) -> bool:
-        del name
-        if source.read(0, _HEAD).lstrip()[:1] not in (b"{", b"["):
+        start = source.read(0, _HEAD).lstrip(_BLANKS)[:1]
+        if name.rpartition("/")[2] == _AGENT and start == b"{":
+            return True
+        if start not in (b"{", b"["):
             return False
         whole = source.size <= 5 * 2**20
         text = source.read(0, source.size if whole else _HEAD)
@@ -76,7 +82,9 @@ class _Judge:
     def _pickle(self, value: str) -> None:
         context = self._context
         try:
-            data = base64.b64decode(value)
+            data = base64.b64decode(
+                value.encode("utf-8", "replace")
+            )  # what is no base64 is passed over, as by the loader
         except (binascii.Error, ValueError):
             context.notes.incomplete("a pickle in it is no base64", member=context.member)
             return

@@ -43,6 +43,7 @@ CONDITIONS = frozenset(
         "zone",
         "partial",
         "new-object",
+        "graph-module",
         "never",
     }
 )
@@ -67,6 +68,7 @@ class _Judge(Protocol):
 
     inline_arrays: bool
     nested: list[tuple[int, int]]
+    follows_graphs: bool
 
     def use_of(self, tag: int) -> _Use | None: ...
     def made_of(self, tag: int) -> _Use | None: ...
@@ -317,6 +319,12 @@ def _nested_torch(judge: _Judge, machine: State, items: list[int]) -> str:
     return ""
 
 
+def _graph_module(judge: _Judge, _machine: State, items: list[int]) -> str:
+    """It runs code from its arguments; the judge's graph_called says where, and the stream is read again for it."""
+    kinds = [item & op.KIND_MASK for item in items]
+    return "" if kinds == [op.DICT, op.STR] and judge.follows_graphs else "with code that cannot be followed"
+
+
 def _inline_array(judge: _Judge, _machine: State, _items: list[int]) -> str:
     judge.inline_arrays = True
     return ""
@@ -340,6 +348,7 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "getattr": _getattr,
     "codec": _codec,
     "nested-torch": _nested_torch,
+    "graph-module": _graph_module,
     "inline-array": _inline_array,
 }
 """Others say that the judge follows what a call returns, or the state of what it made: dtype, distribution."""

@@ -54,6 +54,11 @@ class Judge(StreamNotes):
         self.inline_arrays = False
         self.nested: list[tuple[int, int]] = []
         """Offset and length of files stored as bytes, which torch loads as files."""
+        self.carried: list[tuple[int, int]] = []
+        """The same of bytes that a finding's callee gets, opened so that the report says what is inside."""
+        self.follows_graphs = not in_array
+        self.graphs: list[int] = []
+        """Where traced modules are made, whose code is judged when the stream has ended."""
 
     # what the machine tells
 
@@ -134,7 +139,9 @@ class Judge(StreamNotes):
             self.defect("it calls a value that is no function; a loader stops there", offset)
         return op.UNRESOLVED
 
-    def _called_global(self, machine: State, number: int, arguments: int, use: str, offset: int) -> int:
+    def _called_global(  # noqa: C901 - one branch for each kind of entry
+        self, machine: State, number: int, arguments: int, use: str, offset: int
+    ) -> int:
         target = self._uses[number]
         entry = target.entry
         target.acted = True
@@ -142,6 +149,10 @@ class Judge(StreamNotes):
         target.ways.add(use)
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
+        if entry.kind != "allowed":
+            self._carried(machine, items)
+        if entry.shape == "graph-module" and self.follows_graphs:
+            self.graphs.append(offset)
         if entry.kind == "dangerous":
             self.dangerous = True
             self._note("pickle-dangerous-call", f"calls {target.full_name}, which {entry.reason}", offset, target)
@@ -171,6 +182,12 @@ class Judge(StreamNotes):
         if entry.shape == "callee-first":  # it has set a state already
             return number << op.KIND_BITS | op.USED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def _carried(self, machine: State, items: list[int] | None) -> None:
+        """Bytes that are handed to something nobody vouches for: `pickle.loads`, `io.BytesIO` for torch.load or numpy.load."""
+        for item in items or ():
+            if item & op.KIND_MASK == op.BYTES and len(self.carried) < _MAX_CARRIED:
+                self.carried.append(machine.bytes_at(item))
 
     def _attribute(self, machine: State, items: list[int] | None) -> int:
         """What getattr returns: one of the methods that the policy lists."""
@@ -276,6 +293,7 @@ class Judge(StreamNotes):
         """Take over what the pickle inside an array does."""
         self._inner.append((judge, False))
         self.nested.extend(judge.nested)
+        self.carried.extend(judge.carried[: _MAX_CARRIED - len(self.carried)])
         self.plausible_imports += judge.plausible_imports
         self.importable += judge.importable
         self.calls += judge.calls
@@ -361,4 +379,5 @@ def _is_array(entry: Entry, name: str) -> bool:
     return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
+_MAX_CARRIED = 64
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})

@@ -172,6 +172,8 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     walk.streams += 1
     walk.inline_arrays |= judge.inline_arrays
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        _check_graphs(source, context, walk.position, judge.graphs)
     if end.complete:
         walk.position = end.offset
         return True
@@ -221,6 +223,18 @@ def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
         if context.nested(SliceSource(source, offset, length), name, inside) is None:
             context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
 
+    for offset, length in judge.carried:
+        name = f"bytes at {context.base + offset}"
+        inside = context.inside(name)
+        if inside.depth <= context.limits.max_depth:  # the call that gets them is a finding already
+            context.nested(SliceSource(source, offset, length), name, inside)
+
+
+def _check_graphs(source: Source, context: Context, start: int, offsets: list[int]) -> None:
+    from heliotrope.scan.pickles.graph_modules import check_graph_modules  # few files hold any
+
+    check_graph_modules(source, context, start, offsets)
+
 
 def _search(source: Source, context: Context, walk: _Walk) -> None:
     """Try every place in the rest of the file where a pickle may begin."""
@@ -255,6 +269,8 @@ def _hidden_stream(source: Source, context: Context, offset: int) -> int | None:
     )
     judge.commit(context)
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        _check_graphs(source, context, offset, judge.graphs)
     if not end.complete:
         context.notes.incomplete(
             f"a hidden pickle breaks off: {end.reason}",

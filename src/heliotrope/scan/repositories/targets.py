@@ -70,6 +70,8 @@ class _Judge:
         self._document = document
         self._context = context
         self._policy = shipped_policy()
+        self._is_nemo = re.split(r"[/!]", context.member or "")[-1] == "model_config.yaml"
+        """NeMo restores the class that `target` names, with the configuration as its argument (ModelPT.restore_from)."""
         self._names = target_names()
 
     def mapping(self, mapping: Mapping, around: tuple[Mapping, ...]) -> bool:
@@ -78,6 +80,12 @@ class _Judge:
             found = True
             if isinstance(target, str):
                 self._target(target, mapping, around)
+        if mapping is self._document.root and self._is_nemo:
+            for target in mapping.all("target"):
+                if isinstance(target, str):
+                    found = True
+                    self._target(target, mapping, around)
+            return found
         for key, beside in (("target", "params"), ("class_path", "init_args"), ("_component_", "")):
             # The same idea in other libraries; of their names only dangerous ones are certain to be names.
             for target in mapping.all(key):
