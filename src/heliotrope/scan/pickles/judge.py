@@ -147,8 +147,11 @@ class Judge:
         return op.UNRESOLVED
 
     def persistent(self, machine: State, identifier: int, *, offset: int) -> int:
-        self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         items = machine.items(identifier) if identifier & op.KIND_MASK == op.TUPLE else None
+        if items and len(items) in _STORAGE_FIELDS and machine.text(items[0]) == _STORAGE:
+            self._note("pickle-persistent-id", "refers to storages of tensors outside itself", offset, key=_STORAGE)
+        else:
+            self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         if items and len(items) > 1 and items[1] & op.KIND_MASK == op.GLOBAL and machine.text(items[0]) == "module":
             return items[1]  # torch's old format: a class, together with its source text, stands for itself
         return op.PERSISTENT
@@ -449,14 +452,15 @@ class Judge:
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
-        if context.member is None:
+        in_archive = context.member is not None
+        if not in_archive:
             self._note_archive_names()
         for used in self._uses:
             if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
         for (rule, key), item in self._pending.items():
-            if rule == "pickle-persistent-id" and persistent_ids_known:
-                continue
+            if rule == "pickle-persistent-id" and (persistent_ids_known or (in_archive and key == _STORAGE)):
+                continue  # torch's ordinary way of naming what lies in another member
             if only_dangerous and rule not in _DANGEROUS_RULES:
                 continue
             rest = item.count - len(item.offsets)
@@ -484,6 +488,9 @@ def _is_array(entry: Entry, name: str) -> bool:
     return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
+_STORAGE = "storage"
+_STORAGE_FIELDS = frozenset({5, 6})
+"""Of the persistent id of a storage: the word, class, key, device and size, in old files also a view."""
 _HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
 """Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
 _REFERENCES = {
