@@ -164,7 +164,7 @@ class Judge:
 
     def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
         kind = callee & op.KIND_MASK
-        self.calls += 1
+        self.calls += kind in _CALLABLES
         if kind == op.GLOBAL:
             if use.startswith("new"):
                 self._arrays.made(machine, offset + 1)
@@ -498,6 +498,8 @@ _REFERENCES = {
     "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
     "framework": ("pickle-unknown-import", "refers to {name}, code of a known framework that nobody has reviewed"),
 }
+_CALLABLES = frozenset({op.GLOBAL, op.PERSISTENT, op.UNRESOLVED, op.RESULT, op.INSTANCE, op.USED})
+"""What may be called; at anything else a loader stops, so it is no sign of a pickle."""
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
 _DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
 _UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})

@@ -85,7 +85,7 @@ _MAX_DEPTH = 100
 """Levels of an expression: far below what exhausts the stack, so that every Python says the same."""
 _MAX_CALLS = 8
 _MAX_RECURSION = 3
-"""Calls of a macro within itself; what further ones would give counts as computed where it names an item."""
+"""Calls of a macro within itself where an argument is unknown, as in descriptions of tools, which call themselves in many places."""
 _PASSES = 2
 """Turns of a loop over unknown items, so that what one turn sets is seen by the next."""
 _OPERATORS: dict[type[nodes.BinExpr], Any] = {
@@ -406,7 +406,8 @@ class TemplateWalk:
         finished: list[tuple[_MacroCall, Any]] = []
         if self._scopes[0].get(node.name) == Macro(node):  # others see more than their arguments and what is outermost
             inside = [running for running in self._running if running[0] is node]
-            if call in inside or len(inside) >= _MAX_RECURSION:  # it would do once more what it is doing
+            open_ended = not all(is_constant(value) for value in (*arguments, *named.values()))
+            if call in inside or (open_ended and len(inside) >= _MAX_RECURSION):  # it would do once more what it does
                 return Unknown(frozenset({"opaque"}))
             finished = self._finished.setdefault(id(node), [])
             for earlier, known in finished:
