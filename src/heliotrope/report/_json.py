@@ -21,7 +21,9 @@ def render_json(document: Record) -> str:
 
 def dump(data: dict[str, Any]) -> str:
     """Indented ASCII JSON. DEL is legal in JSON strings and escaped all the same."""
-    json.dumps(data, allow_nan=False)  # ValueError for what is no number; to_json would write it, and is the faster to indent
+    json.dumps(
+        data, allow_nan=False
+    )  # ValueError for what is no number; to_json would write it, and is the faster to indent
     try:
         text = to_json(data, indent=2, ensure_ascii=True).decode("ascii")
     except PydanticSerializationError:  # as above

@@ -4,6 +4,7 @@ Source: onnx.proto of the ONNX repository.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heliotrope.core.text import printable, shorten
@@ -117,7 +118,7 @@ class OnnxValueAnalyser:
         return Recognised("onnx-tensor")
 
 
-def _is_value(source: Source, layout: dict[int, tuple[int, ...]], kind: str) -> bool:
+def _is_value(source: Source, layout: Mapping[int, tuple[int, ...]], kind: str) -> bool:
     found = False
     try:
         for number, wire, begin, _ in Wire(source, _PROBED_FIELDS).fields(0, source.size):
