@@ -105,6 +105,11 @@ def _saved_model(head: bytes, name: str, source: Source) -> bool:
     ))  # fmt: skip
 
 
+def _onnx_value(head: bytes, name: str, source: Source) -> bool:
+    del head, source
+    return name.endswith((".pb", ".tensorproto"))
+
+
 def _onnx(head: bytes, name: str, source: Source) -> bool:
     """The key of a first field that a model may have: its number and kind of value."""
     del name, source
@@ -152,6 +157,7 @@ ANALYSERS: tuple[Registered, ...] = (
     Registered("packed", "archives.packed_files", "PackedAnalyser", _packed),
     Registered("joblib-zfile", "archives.zfiles", "ZfileAnalyser", _begins(b"ZF0x")),
     Registered("onnx", "frameworks.onnx_files", "OnnxAnalyser", _onnx),
+    Registered("onnx-tensor", "frameworks.onnx_files", "OnnxValueAnalyser", _onnx_value),
     Registered("xgboost-json", "frameworks.tree_files", "JsonTreesAnalyser", _object),
     Registered("xgboost-ubj", "frameworks.tree_files", "UbjsonTreesAnalyser", _begins(b"{")),
     Registered("lightgbm", "frameworks.tree_files", "LightgbmAnalyser", _begins(b"tree")),

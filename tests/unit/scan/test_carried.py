@@ -99,7 +99,7 @@ def test_pickles_in_a_saved_agent_are_inspected(tmp_path: Path) -> None:
     report = scanned(tmp_path, "ppo.zip", agent(gamma=0.9, policy=serialized(SYSTEM)))
     assert report.verdict == "malicious"
     (place,) = report.findings[0].locations
-    assert place.member == "data!policy"
+    assert place.member == "data!serialized"
 
 
 def test_a_saved_agent_of_plain_values_is_clean(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.scan.assembler import SYSTEM, call, glob, obj, rules, scan_bytes, stack_global, text
 
+from heliotrope.scan import scan_paths
 from heliotrope.scan.interface import Context
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.pickles.judge import Judge
@@ -403,3 +404,10 @@ def test_pages_of_estimators_are_not_the_files(key: bytes, tmp_path: Path) -> No
     script = text('"></a><script>x</script>')
     assert scan_bytes(tmp_path, made + key + script + b"sb.").verdict == "suspicious"
     assert scan_bytes(tmp_path, made + text("coef_") + script + b"sb.").verdict == "clean"
+
+
+def test_random_bytes_that_seem_to_call_a_number_are_no_pickle(tmp_path: Path) -> None:
+    """Pieces of weights have neither a header nor a name; a loader stops at the call of what is no function."""
+    data = b"N)R\x82\x7d" + bytes(range(1, 200))
+    (tmp_path / "34dd3ad7").write_bytes(data)
+    assert scan_paths([tmp_path]).files == ()

@@ -318,3 +318,35 @@ def test_the_digest_covers_all_files_beside_the_policy() -> None:
 
     folder = Path(policy.__file__).parent / "data"
     assert set(policy._documents()) == {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        call(glob("numpy.random", "__RandomState_ctor")),
+        glob("numpy.matrixlib.defmatrix", "matrix"),
+        glob("builtins", "hash"),
+        glob("lightning.fabric.utilities.data", "AttributeDict") + b")\x81" + text("lr") + b"K\x01s0N",
+    ],
+)
+def test_old_and_new_places_of_known_names_are_clean(body: bytes, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, b"\x80\x04" + body + b".")
+    assert [item.message for item in report.findings if item.severity != "info"] == []
+
+
+def test_what_an_item_could_stand_in_for_is_not_vouched_for(tmp_path: Path) -> None:
+    """The items of an AttributeDict are its attributes: __setstate__ and append, too."""
+    made = glob("lightning.fabric.utilities.data", "AttributeDict") + b")\x81"
+    for change in (text("__setstate__") + glob("builtins", "len") + b"s}b", text("x") + b"a"):
+        report = scan_bytes(tmp_path, b"\x80\x04" + made + change + b".")
+        assert report.verdict == "suspicious"
+
+
+def test_storages_of_torch_are_no_finding_in_its_archives(tmp_path: Path) -> None:
+    def data(first: str) -> bytes:
+        storage = glob("torch", "FloatStorage")
+        return b"\x80\x02(" + text(first) + storage + text("0") + text("cpu") + b"K\x04tQ."
+
+    assert scan_bytes(tmp_path, torch_zip(data("storage")), "m.pt").findings == ()
+    assert rules(scan_bytes(tmp_path, torch_zip(data("other")), "m.pt")) == {"pickle-persistent-id"}
+    assert rules(scan_bytes(tmp_path, data("storage"), "m.pkl")) == {"pickle-persistent-id"}

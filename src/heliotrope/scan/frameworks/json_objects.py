@@ -69,6 +69,8 @@ class _Judge:
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> None:
         for key, value in pairs:
+            if key == _PICKLED and not isinstance(value, str):
+                self._context.notes.incomplete("a pickle in it is no text", member=self._context.member)
             if not isinstance(value, str):
                 continue
             if key == _PICKLED:

@@ -11,7 +11,7 @@ from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
 from heliotrope.scan.pickles.method_names import harmful_names
-from heliotrope.scan.pickles.noting import StreamNotes, Use
+from heliotrope.scan.pickles.noting import STORAGE, StreamNotes, Use
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -111,8 +111,11 @@ class Judge(StreamNotes):
         return op.UNRESOLVED
 
     def persistent(self, machine: State, identifier: int, *, offset: int) -> int:
-        self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         items = machine.items(identifier) if identifier & op.KIND_MASK == op.TUPLE else None
+        if items and len(items) in _STORAGE_FIELDS and machine.text(items[0]) == STORAGE:
+            self._note("pickle-persistent-id", "refers to storages of tensors outside itself", offset, key=STORAGE)
+        else:
+            self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         if items and len(items) > 1 and items[1] & op.KIND_MASK == op.GLOBAL and machine.text(items[0]) == "module":
             return items[1]  # torch's old format: a class, together with its source text, stands for itself
         return op.PERSISTENT
@@ -125,7 +128,7 @@ class Judge(StreamNotes):
 
     def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
         kind = callee & op.KIND_MASK
-        self.calls += 1
+        self.calls += kind in _CALLABLES
         if kind == op.GLOBAL:
             if use.startswith("new"):
                 self._arrays.made(machine, offset + 1)
@@ -380,4 +383,8 @@ def _is_array(entry: Entry, name: str) -> bool:
 
 
 _MAX_CARRIED = 64
+_STORAGE_FIELDS = frozenset({5, 6})
+"""Of the persistent id of a storage: the word, class, key, device and size, in old files also a view."""
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
+_CALLABLES = _OBJECTS | {op.GLOBAL, op.PERSISTENT, op.UNRESOLVED}
+"""What may be called; at anything else a loader stops, so it is no sign of a pickle."""

@@ -12,7 +12,7 @@ from heliotrope.scan.pickles.arguments import CONDITIONS
 from heliotrope.scan.pickles.replay import Dtype
 from heliotrope.scan.policy import Entry
 
-__all__ = ["StreamNotes", "Use"]
+__all__ = ["STORAGE", "StreamNotes", "Use"]
 
 
 @dataclass(slots=True)
@@ -131,15 +131,16 @@ class StreamNotes:
     def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
         """Hand everything over to the notes of the file."""
         self._note_references()
-        if context.member is None:
+        in_archive = context.member is not None
+        if not in_archive:
             self._note_archive_names()
         for used in self._uses:
             if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
                 context.notes.imported(used.full_name)
         ways = self._ways()
         for (rule, key), item in self._pending.items():
-            if rule == "pickle-persistent-id" and persistent_ids_known:
-                continue
+            if rule == "pickle-persistent-id" and (persistent_ids_known or (in_archive and key == STORAGE)):
+                continue  # torch's ordinary way of naming what lies in another member
             if only_dangerous and rule not in _DANGEROUS_RULES:
                 continue
             rest = item.count - len(item.offsets)
@@ -163,6 +164,8 @@ class StreamNotes:
             context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
 
 
+STORAGE = "storage"
+"""The first word of torch's persistent ids of storages."""
 _HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
 """Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
 _REFERENCES = {

@@ -189,6 +189,8 @@ class _Config:
         found: list[tuple[str, str]] = [("chat_template", value)] if isinstance(value, str) else []
         if isinstance(value, Mapping):
             found = [(f"chat_template.{key}", item) for key, item in value if isinstance(item, str)]
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            found = [("chat_template", "".join(value))]  # its lines, as llama.cpp's server takes them
         elif isinstance(value, list):
             for item in value:
                 text = item.get("template") if isinstance(item, Mapping) else item

@@ -30,6 +30,8 @@ _POWER = 12
 _MAX_DEPTH = 100
 """Levels of an expression: far below what exhausts the stack, so that every Python says the same."""
 _MAX_CALLS = 8
+_MAX_RECURSION = 3
+"""Calls of a macro within itself where an argument is unknown, as in descriptions of tools, which call themselves in many places."""
 _PASSES = 2
 """Turns of a loop over unknown items, so that what one turn sets is seen by the next."""
 _OPERATORS: dict[type[nodes.BinExpr], Any] = {
@@ -44,6 +46,15 @@ class _StopError(Exception):
     """A limit is reached, whose name comes first, and the reason."""
 
 
+_MacroCall = tuple[nodes.Macro, dict[str, Any], dict[str, Any]]
+"""A macro, its arguments, and the outermost variables."""
+
+
+def _held(scope: dict[str, Any]) -> dict[str, Any]:
+    """What variables hold at the moment; that of namespaces may change."""
+    return {name: dict(value.values) if isinstance(value, Namespace) else value for name, value in scope.items()}
+
+
 class TemplateWalk:
     """One template."""
 
@@ -53,7 +64,10 @@ class TemplateWalk:
         self._offset = offset
         self._scopes: list[dict[str, Any]] = [{}]
         self._steps = context.limits.max_template_steps
-        self._calls = 0
+        self._running: list[_MacroCall] = []
+        """Those that are going on."""
+        self._finished: dict[int, list[tuple[_MacroCall, Any]]] = {}
+        """Of a macro, the first calls that changed nothing, and their text."""
         self._depth = 0
         self._judged: set[int] = set()
         self._built = 0
@@ -325,7 +339,7 @@ class TemplateWalk:
         return list(numbers) if len(numbers) <= 1000 else Unknown()
 
     def _macro(self, node: nodes.Macro, arguments: list[Any], named: dict[str, Any]) -> Any:
-        if self._calls >= _MAX_CALLS:
+        if len(self._running) >= _MAX_CALLS:
             return Unknown()
         names = [item.name for item in node.args]
         defaults = [self._value(item) for item in node.defaults]
@@ -334,14 +348,29 @@ class TemplateWalk:
         scope.update(zip(names, arguments, strict=False))
         scope.update((name, value) for name, value in named.items() if name in scope)
         scope |= {"varargs": Unknown(), "kwargs": Unknown(), "caller": Unknown()}
-        self._calls += 1
+        call = node, _held(scope), _held(self._scopes[0])
+        finished: list[tuple[_MacroCall, Any]] = []
+        if self._scopes[0].get(node.name) == Macro(node):  # others see more than their arguments and what is outermost
+            inside = [running for running in self._running if running[0] is node]
+            open_ended = not all(is_constant(value) for value in (*arguments, *named.values()))
+            if call in inside or (open_ended and len(inside) >= _MAX_RECURSION):  # it would do once more what it does
+                return Unknown(frozenset({"opaque"}))
+            finished = self._finished.setdefault(id(node), [])
+            for earlier, known in finished:
+                if earlier == call:
+                    return known
+        self._running.append(call)
         self._scopes.append(scope)
         try:
             text = self._body(node.body)
         finally:
             self._scopes.pop()
-            self._calls -= 1
-        return Unknown() if text is None else text
+            self._running.pop()
+        made = Unknown() if text is None else text
+        changeable = any(isinstance(value, Namespace) for value in (*arguments, *named.values()))
+        if len(finished) < _MAX_CALLS and not changeable and _held(self._scopes[0]) == call[2]:
+            finished.append((call, made))
+        return made
 
     def _filter(self, node: nodes.Filter) -> Any:
         value = Unknown() if node.node is None else self._value(node.node)
