@@ -62,6 +62,8 @@ def danger_of(name: str) -> Entry | None:
             entry = policy.lookup(".".join(parts[start:end]), parts[end])
             if entry.kind == "dangerous" and (found is None or found.reason in _MILD):
                 found = entry
+    if found is not None and found.reason in _MILD and parts[0] in names.packages and parts[-1] in names.ordinary:
+        return None  # reads what the person who configures names, as configurations are there for
     return found
 
 
