@@ -74,7 +74,7 @@ class Lines:
 
     def verbatim(self, text: str) -> None:
         """A line that keeps its spaces, cut at the width."""
-        self._lines.append(printable(text)[: self.width].rstrip())
+        self._lines.append(next(_pieces(printable(text), self.width), "").rstrip())
 
     def heading(self, text: str) -> None:
         """A blank line and a heading."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from heliotrope.scan.analysers import ANALYSERS, HEAD, TEXTS
+from heliotrope.scan.formats import ANALYSERS, HEAD, TEXTS
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
 from heliotrope.scan.recognised import EXPECTED_FORMATS, recognise
 

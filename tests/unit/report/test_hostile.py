@@ -4,7 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.report import factories
 from tests.unit.report.test_html import Outline
@@ -62,6 +62,9 @@ def test_sarif_is_json_with_encoded_uris(text):
 
 
 @given(TEXTS)
+@example(
+    "x\x8500000\x1b\x1b\x1b\x1b⺀\ud7fc\U00010d3a\U00012544\U00018cd6\U0003134b"
+)  # a wide character in the 80th column
 @settings(max_examples=60)
 def test_text_formats_show_nothing_invisible(text):
     assessment, _ = factories.hostile(text)

@@ -22,7 +22,7 @@ def hook(name, arguments):
     if name in ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "exec", "compile"):
         events.append((name, str(arguments)[:80]))
 import heliotrope.scan.rules
-from heliotrope.scan.analysers import ANALYSERS, TEXTS
+from heliotrope.scan.formats import ANALYSERS, TEXTS
 [registered.load() for registered in (*ANALYSERS, TEXTS)]  # what the scanner itself needs is imported now
 scan_paths([Path(sys.argv[1]) / "settings.pkl"])
 before = set(sys.modules)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.corpus.store import STORE
 
-from heliotrope.scan.analysers import ANALYSERS, HEAD, TEXTS, Registered
+from heliotrope.scan.formats import ANALYSERS, HEAD, TEXTS, Registered
 from heliotrope.scan.sources import BytesSource
 
 _MAGICS = (
