@@ -141,7 +141,7 @@ def _listed(view: View, run: RunEntry) -> str:
 
 def _finding_line(finding: Finding) -> str:
     place = f" at {location_text(finding.locations[0])}" if finding.locations else ""
-    advice = f" Fix: {plain(finding.fix.text)}" if finding.fix else ""
+    advice = f" Fix: {plain(' '.join(finding.fix.text.split()))}" if finding.fix else ""
     severity = f"{SEVERITY_SYMBOLS[finding.severity]} {finding.severity}"
     return f"{severity} {plain(finding.rule, 100)}: {plain(finding.message)}{place}{advice}"
 

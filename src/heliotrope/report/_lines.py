@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from heliotrope.core.text import printable
+from heliotrope.report._text import plain
 
 __all__ = ["Lines", "columns", "wrap"]
 
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "violet": "35", "bold": "1", "dim": "2"}
 MIN_WIDTH = 40
+_MAX_ADVICE = 400
+_MAX_SNIPPET = 12
+"""Lines of advice beyond the first."""
 
 
 def columns(text: str) -> int:
@@ -75,6 +79,14 @@ class Lines:
     def verbatim(self, text: str) -> None:
         """A line that keeps its spaces, cut at the width."""
         self._lines.append(next(_pieces(printable(text), self.width), "").rstrip())
+
+    def advice(self, text: str) -> None:
+        """What to do: a paragraph, then lines that keep their spaces, as of a piece of configuration."""
+        head, *rest = text.splitlines() or [""]
+        if head:
+            self.add(plain(head, _MAX_ADVICE), first="    to do   ")
+        for line in rest[:_MAX_SNIPPET]:
+            self.verbatim(f"            {plain(line, 200)}")
 
     def heading(self, text: str) -> None:
         """A blank line and a heading."""

@@ -177,7 +177,9 @@ def _finding(view: View, finding: Finding) -> str:
         facts.append(f"and {amount(len(finding.locations) - 3, 'more place')}")
     if finding.fix:
         kind = "safe fix" if finding.fix.safe else "fix"
-        facts.append(f"What to do ({kind}): {prose(finding.fix.text)}")
+        first, *rest = finding.fix.text.splitlines() or [""]
+        block = "".join(f"\n      {plain(line, 200)}" for line in rest)  # indented code, which no text can end
+        facts.append(f"What to do ({kind}): {prose(first)}{f'{chr(10)}{block}{chr(10)}' if block else ''}")
     if finding.taxonomy:
         facts.append(f"Taxonomy {', '.join(code(item, 40) for item in finding.taxonomy[:10])}")
     facts.append(f"Fingerprint {code(finding.fingerprint, 80)}")

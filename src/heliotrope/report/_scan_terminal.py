@@ -35,8 +35,6 @@ _MAX_FINDINGS = 10
 """For one file."""
 _MAX_EXPLAINED = 8
 """Findings of a scan that say why they matter and what to do; the same rule says it once."""
-_MAX_SNIPPET = 12
-"""Lines of advice beyond the first, as of a piece of configuration."""
 _SERIOUS = ("critical", "high", "medium")
 
 
@@ -161,11 +159,7 @@ def _finding(lines: Lines, finding: ScanFinding, *, lifted: bool, said: set[tupl
     said.add((finding.rule, advice))
     if finding.why:
         lines.add(plain(finding.why, 400), first="    why     ")
-    first, *rest = advice.splitlines() or [""]
-    if first:
-        lines.add(plain(first, 400), first="    to do   ")
-    for line in rest[:_MAX_SNIPPET]:
-        lines.verbatim(f"            {plain(line, 200)}")
+    lines.advice(advice)
     if finding.taxonomy:
         lines.add(", ".join(plain(item, 40) for item in finding.taxonomy[:6]), first="    see     ", style="dim")
 

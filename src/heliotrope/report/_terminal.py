@@ -126,7 +126,7 @@ def _finding(lines: Lines, finding: Finding, *, new: bool) -> None:
     place = f" at {location_text(finding.locations[0])}" if finding.locations else ""
     lines.add(f"{plain(finding.rule, 100)}{place}", indent=4, style="dim")
     if finding.fix:
-        lines.add(plain(finding.fix.text, _TEXT), first="    to do   ")
+        lines.advice(finding.fix.text)
 
 
 def _not_run(lines: Lines, view: View) -> None:
