@@ -24,10 +24,10 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 PEERS = {"picklescan": "1.0.5", "modelscan": "0.8.8", "modelaudit": "0.2.54"}
 _HOME = ROOT / "build" / "peers"
-_LIMIT_CPU = {"folder": 300, "file": 60}
+_LIMIT_CPU = {"folder": 200, "file": 40}
 """Seconds; who takes more is stopped, and the row says so."""
-_EVERY = {"ordinary": 4, "attacks": 3}
-"""One file in so many is compared: one of the others takes a third of a second for each."""
+_EVERY = {"ordinary": 16, "attacks": 8}
+"""One file in so many is compared: one of the others takes more than a second for each."""
 _LIMIT_MEMORY = 8 * 2**30
 _QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
 
@@ -61,14 +61,17 @@ def main() -> list[dict[str, str | float]]:
 def _rows(title: str, tool: str, seen: Seen, count: int, kind: str) -> list[dict[str, str | float]]:
     rows: list[dict[str, str | float]] = []
     ours = tool == "helio"
-    if kind == "ordinary":
+    stopped = seen.exit_code is None
+    if stopped:
+        pass  # what it had found by then is not comparable
+    elif kind == "ordinary":
         target = "0" if ours else ""
         rows.append(_row(f"{title}: {tool}: accused", len(seen.accused), f"of {count}", target))
         rows.append(_row(f"{title}: {tool}: not read", len(seen.unread - seen.accused), f"of {count}", ""))
     elif kind == "attack":
         target = "all" if ours else ""
         rows.append(_row(f"{title}: {tool}: found", len(seen.accused), f"of {count}", target))
-    note = "" if seen.exit_code is not None else ", stopped"
+    note = ", stopped" if stopped else ""
     rows.append(
         _row(f"{title}: {tool}: cost{note}", round(seen.cpu, 2), "CPU s", kind if ours and "<=" in kind else "")
     )
