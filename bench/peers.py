@@ -74,14 +74,12 @@ def _seen(tool: Callable[[Path], Seen], place: Path) -> Seen:
 def _rows(title: str, tool: str, seen: Seen, count: int, kind: str) -> list[dict[str, str | float]]:
     rows: list[dict[str, str | float]] = []
     ours = tool == "helio"
-    stopped = seen.exit_code is None
-    if stopped:
-        pass  # what it had found by then is not comparable
-    elif kind == "ordinary":
+    stopped = seen.exit_code is None  # what it had found by then is not comparable
+    if kind == "ordinary" and not stopped:
         target = "0" if ours else ""
         rows.append(_row(f"{title}: {tool}: accused", len(seen.accused), f"of {count}", target))
         rows.append(_row(f"{title}: {tool}: not read", len(seen.unread - seen.accused), f"of {count}", ""))
-    elif kind == "attack":
+    if kind == "attack" and not stopped:
         target = "all" if ours else ""
         rows.append(_row(f"{title}: {tool}: found", len(seen.accused), f"of {count}", target))
     note = ", stopped" if stopped else ""

@@ -65,7 +65,7 @@ def test_a_harmless_inside_does_not_excuse_the_call(route: str, tmp_path: Path) 
 
 @pytest.mark.torch
 def test_a_tensor_as_pickle_writes_it_is_clean(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the torch extra")
     assert scanned(tmp_path, "m.pkl", pickle.dumps({"w": torch.ones(3)})).verdict == "clean"
 
 

@@ -14,10 +14,10 @@ from heliotrope.scan.converting.convert import convert
 from heliotrope.scan.converting.tensors import CannotConvertError
 from heliotrope.scan.converting.writing import convert_clean
 
-np = pytest.importorskip("numpy")
-sklearn = pytest.importorskip("sklearn")
-skops = pytest.importorskip("skops.io")
-stored = pytest.importorskip("safetensors.numpy")
+np = pytest.importorskip("numpy", reason="needs the data extra")
+sklearn = pytest.importorskip("sklearn", reason="needs the sklearn extra")
+skops = pytest.importorskip("skops.io", reason="needs the sklearn extra")
+stored = pytest.importorskip("safetensors.numpy", reason="needs the torch extra")
 
 ROWS = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 5.0]]
 

@@ -18,8 +18,8 @@ from heliotrope.scan import scan_paths
 
 pytestmark = pytest.mark.torch
 
-torch = pytest.importorskip("torch")
-fx = pytest.importorskip("torch.fx")
+torch = pytest.importorskip("torch", reason="needs the torch extra")
+fx = pytest.importorskip("torch.fx", reason="needs the torch extra")
 functional = torch.nn.functional
 fx.wrap("len")
 

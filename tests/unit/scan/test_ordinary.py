@@ -252,7 +252,7 @@ def test_scikit_learn_models(tmp_path: Path) -> None:
 
 def test_methods_called_by_name_and_words_that_are_methods(tmp_path: Path) -> None:
     """Stacking and scorers call methods by name; a vocabulary may hold the same words."""
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="needs the sklearn extra")
     from sklearn.ensemble import StackingClassifier
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression

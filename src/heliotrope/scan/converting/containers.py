@@ -1,12 +1,12 @@
 """The tensors of a file by name, for every format that can be converted."""
 
-import ast
 import math
-from typing import Any, Final
+from typing import Any
 
 from heliotrope.core.text import printable
 from heliotrope.scan.archives.decompressors import ZIP_METHODS
 from heliotrope.scan.archives.zip_directory import Member, NoDirectoryError, end_records, local_header, read_directories
+from heliotrope.scan.converting.npy import ARRAY_TYPES, npy_header
 from heliotrope.scan.converting.skops_values import skops_value
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor
 from heliotrope.scan.converting.torch_values import Storage, TorchCalls
@@ -19,12 +19,7 @@ from heliotrope.scan.unpacking import PACKINGS, UnpackedSource
 
 __all__ = ["read_value"]
 
-_NUMPY: Final = {
-    "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "f2": "F16", "u4": "U32", "i4": "I32",
-    "f4": "F32", "u8": "U64", "i8": "I64", "f8": "F64", "c8": "C64",
-}  # fmt: skip
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_MAX_HEADER = 64 * 2**10
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _WRAPPER = ("joblib.numpy_pickle.NumpyArrayWrapper",)
 _SCALAR = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
@@ -193,26 +188,17 @@ def _skops(source: Source, limits: ScanLimits) -> Any:
 
 
 def _npy(source: Source, name: str) -> Tensor:
-    """An array by its header. Source: numpy.lib.format."""
-    head = source.read(0, 12)
-    width = 2 if head[6:7] == b"\x01" else 4
-    size = int.from_bytes(head[8 : 8 + width], "little")
-    if head[:6] != b"\x93NUMPY" or size > _MAX_HEADER:
-        raise CannotConvertError(f"{printable(name)}: the header of the array cannot be read")
-    try:
-        header = ast.literal_eval(source.read(8 + width, size).decode("latin-1").strip())
-        descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise CannotConvertError(f"{printable(name)}: the header of the array cannot be read") from None
-    return _array(source, 8 + width + size, descr, shape, name, fortran=bool(fortran))
+    """An array by its header."""
+    header = npy_header(source, f"{printable(name)}: the header of the array")
+    return _array(source, header.start, header.descr, header.shape, name, fortran=header.fortran)
 
 
 def _array(source: Source, start: int, descr: Any, shape: Any, name: str, *, fortran: bool) -> Tensor:
-    if not isinstance(descr, str) or descr[1:] not in _NUMPY or not isinstance(shape, tuple):
+    if not isinstance(descr, str) or descr[1:] not in ARRAY_TYPES or not isinstance(shape, tuple):
         raise CannotConvertError(
             f"{printable(name)}: arrays of type {printable(str(descr))[:60]} have no type in safetensors files"
         )
-    dtype = _NUMPY[descr[1:]]
+    dtype = ARRAY_TYPES[descr[1:]]
     strides: list[int] = []
     step = 1
     for side in shape if fortran else reversed(shape):
@@ -273,7 +259,7 @@ def _descr(dtype: Any) -> str:
         known = described_dtype(written)
     except Unclear:
         known = None
-    if known is None or written.lstrip("<>|=") not in _NUMPY:
+    if known is None or written.lstrip("<>|=") not in ARRAY_TYPES:
         raise CannotConvertError(f"arrays of type {printable(written)[:60]} have no type in safetensors files")
     order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
     return f"{'>' if order == '>' else '<'}{written.lstrip('<>|=')}"

@@ -3,26 +3,20 @@
 Source: skops.io, protocols 0 to 2. Arrays are members named by NdArrayNode, sparse matrices by SparseMatrixNode.
 """
 
-import ast
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from heliotrope.core.text import printable
+from heliotrope.scan.converting.npy import ARRAY_TYPES, FIELD_TYPES, NpyHeader, npy_header
 from heliotrope.scan.converting.tensors import CannotConvertError, Tensor
 from heliotrope.scan.converting.values import Made
 from heliotrope.scan.interface import Source
 
-__all__ = ["FIELD_TYPES", "skops_value"]
+__all__ = ["skops_value"]
 
-FIELD_TYPES: Final = {
-    "b1": "BOOL", "u1": "U8", "i1": "I8", "u2": "U16", "i2": "I16", "f2": "F16", "u4": "U32", "i4": "I32", "f4": "F32",
-    "u8": "U64", "i8": "I64", "f8": "F64",
-}  # fmt: skip
-"""numpy's types of fields to those of the safetensors format."""
 _MAX_DEPTH = 200
 _MAX_NODES = 500_000
-_MAX_HEADER = 64 * 2**10
 
 
 def skops_value(
@@ -109,25 +103,17 @@ def _plain(content: Any) -> Any:
 
 
 def _records(source: Source) -> dict[str, Tensor] | Made | None:
-    """An array of records as one tensor for each field; a placeholder for texts; None for plain numbers."""
-    head = source.read(0, 12)
-    width = 2 if head[6:7] == b"\x01" else 4
-    size = int.from_bytes(head[8 : 8 + width], "little")
-    if head[:6] != b"\x93NUMPY" or size > _MAX_HEADER:
-        raise CannotConvertError("the header of an array cannot be read")
-    try:
-        header = ast.literal_eval(source.read(8 + width, size).decode("latin-1").strip())
-        descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise CannotConvertError("the header of an array cannot be read") from None
-    if isinstance(descr, str):
-        return (
-            None if descr[1:] in FIELD_TYPES or descr[1:] == "c8" else Made(f"an array of {printable(descr)[:40]}", ())
-        )
-    return _fields(source, 8 + width + size, descr, shape, fortran=bool(fortran))
+    """An array of records as one tensor for each field; the name of their type for texts; None for plain numbers."""
+    header = npy_header(source, "the header of an array")
+    if isinstance(header.descr, str):
+        if header.descr[1:] in ARRAY_TYPES:
+            return None
+        return Made(f"an array of {printable(header.descr)[:40]}", ())
+    return _fields(source, header)
 
 
-def _fields(source: Source, start: int, descr: Any, shape: Any, *, fortran: bool) -> dict[str, Tensor] | Made:
+def _fields(source: Source, header: NpyHeader) -> dict[str, Tensor] | Made:
+    descr, shape = header.descr, header.shape
     plain = isinstance(descr, list) and all(
         isinstance(field, tuple) and len(field) == 2 and isinstance(field[0], str) and isinstance(field[1], str)
         for field in descr
@@ -137,7 +123,7 @@ def _fields(source: Source, start: int, descr: Any, shape: Any, *, fortran: bool
         or not isinstance(shape, tuple)
         or len(shape) != 1
         or type(shape[0]) is not int
-        or (fortran and shape[0] > 1)
+        or (header.fortran and shape[0] > 1)
     ):
         return Made("an array of records within records", ())
     widths = [int(kind[2:]) if kind[2:].isdecimal() and len(kind) < 8 else 0 for _, kind in descr]
@@ -148,14 +134,14 @@ def _fields(source: Source, start: int, descr: Any, shape: Any, *, fortran: bool
         if name and kind[1:] in FIELD_TYPES:
             if item % width:
                 return Made("an array of records whose fields are not aligned", ())
-            end = start + item * shape[0]
+            end = header.start + item * shape[0]
             fields[name] = Tensor(
                 FIELD_TYPES[kind[1:]],
                 shape,
                 (item // width,),
                 source,
-                start + offset,
-                (start, end),
+                header.start + offset,
+                (header.start, end),
                 swapped=kind[0] == ">",
                 interleaved=True,
             )

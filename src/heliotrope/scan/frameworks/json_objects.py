@@ -84,9 +84,8 @@ class _Judge:
     def _pickle(self, value: str) -> None:
         context = self._context
         try:
-            data = base64.b64decode(
-                value.encode("utf-8", "replace")
-            )  # what is no base64 is passed over, as by the loader
+            # Characters that are no base64 are passed over, as by the loader.
+            data = base64.b64decode(value.encode("utf-8", "replace"))
         except (binascii.Error, ValueError):
             context.notes.incomplete("a pickle in it is no base64", member=context.member)
             return
