@@ -25,7 +25,7 @@ def main() -> list[dict[str, Any]]:
     if not folder.is_dir():
         print("evasion: HELIOTROPE_TEST_DATA is not set or has no mnist/; nothing measured")
         return []
-    from heliotrope.attack._pgd import pgd, trace_curve
+    from heliotrope.attack.gradients.pgd import pgd, trace_curve
 
     target = _target(folder)
     threat = ThreatModel(

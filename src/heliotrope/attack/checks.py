@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from heliotrope.attack._health import Examined, examine
-from heliotrope.attack._indicators import health_verdict
-from heliotrope.attack._outcome import capped, conclude, ticker
-from heliotrope.attack._pgd import curve_radii, pgd, trace_curve
-from heliotrope.attack._pictures import pack_samples, show_examples
+from heliotrope.attack.gradients.pgd import curve_radii, pgd, trace_curve
+from heliotrope.attack.health.gradients import Examined, examine
+from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.interface import AttackResult, Target
-from heliotrope.attack.search import evasion_search
+from heliotrope.attack.outcome import capped, conclude, ticker
+from heliotrope.attack.pictures import pack_samples, show_examples
+from heliotrope.attack.search.check import evasion_search
 from heliotrope.core.errors import InputError
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate, ThreatModel

@@ -314,7 +314,7 @@ def test_a_declared_step_size_is_kept_and_stretched_only_when_steps_are_capped(a
 
 
 def test_progress_rises(assess, monkeypatch):
-    monkeypatch.setattr("heliotrope.attack._outcome._TICK_SECONDS", 0.0)
+    monkeypatch.setattr("heliotrope.attack.outcome._TICK_SECONDS", 0.0)
     _, _, context = assess()
     done = [entry[0] for entry in context.said]
     assert done == sorted(done)

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from heliotrope.attack._balls import norms
-from heliotrope.attack._pgd import curve_radii, pgd, trace_curve
+from heliotrope.attack.gradients.balls import norms
+from heliotrope.attack.gradients.pgd import curve_radii, pgd, trace_curve
 from heliotrope.attack.interface import Target
 from heliotrope.core.errors import InputError
 

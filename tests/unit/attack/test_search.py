@@ -163,7 +163,7 @@ def test_more_categories_break_more(mixed, tmp_path):
 
 def test_equal_seeds_give_equal_evidence_whatever_the_batch(mixed, tmp_path, monkeypatch):
     one = attacked(mixed, tmp_path)
-    monkeypatch.setattr("heliotrope.attack.search.rows_at_once", lambda *_: 64)
+    monkeypatch.setattr("heliotrope.attack.search.check.rows_at_once", lambda *_: 64)
     other = attacked(mixed, tmp_path)
     assert one[1] == other[1]
     assert one[2].blobs == other[2].blobs

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._balls import ball_around, norms
-from heliotrope.attack._indicators import clean_accuracy, saturated
-from heliotrope.attack._pgd import descend
+from heliotrope.attack.gradients.balls import ball_around, norms
+from heliotrope.attack.gradients.pgd import descend
+from heliotrope.attack.health.indicator import clean_accuracy, saturated
 from heliotrope.attack.interface import AttackResult, Target
 from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, ThreatModel
 

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._balls import norms
+from heliotrope.attack.gradients.balls import norms
 from heliotrope.attack.interface import AttackResult, Target
 from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from heliotrope.attack._balls import Ball, ball_around, norms, shrunk
+from heliotrope.attack.gradients.balls import Ball, ball_around, norms, shrunk
 from heliotrope.attack.interface import AttackResult, Cost, Target, Tick
 from heliotrope.core.errors import InputError
 from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
