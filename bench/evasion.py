@@ -27,8 +27,10 @@ def main() -> list[dict[str, Any]]:
         return []
     from heliotrope.attack.gradients.campaign import pgd
     from heliotrope.attack.gradients.curve import trace_curve
+    from heliotrope.attack.gradients.model import GradientModel
 
-    model, samples = _target(folder)
+    module, samples = target(folder)
+    model = GradientModel(module, batch=BATCH)
     threat = ThreatModel(
         norm="Linf",
         eps=EPS,
@@ -59,11 +61,10 @@ def main() -> list[dict[str, Any]]:
     ]
 
 
-def _target(folder: Path) -> Any:
+def target(folder: Path) -> Any:
     import safetensors.torch
     import torch
 
-    from heliotrope.attack.gradients.model import GradientModel
     from heliotrope.attack.interface import Samples
     from heliotrope.subjects.data import load_images
 
@@ -74,7 +75,7 @@ def _target(folder: Path) -> Any:
     module.load_state_dict(safetensors.torch.load_file(folder / "mnist_convex.safetensors"))
     module.eval().requires_grad_(False)
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    return GradientModel(module, batch=BATCH), Samples(images, labels, tuple(range(len(labels))))
+    return module, Samples(images, labels, tuple(range(len(labels))))
 
 
 def _row(name: str, value: float, unit: str, target: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliotrope.attack.gradients.approximation import approximated
-from heliotrope.attack.gradients.campaign import Method, apgd_passes, campaign, pgd_passes
+from heliotrope.attack.gradients.campaign import GradientAttack, Method, apgd_passes, campaign, pgd_passes
 from heliotrope.attack.gradients.curve import curve_radii, trace_curve
 from heliotrope.attack.gradients.losses import MAX_TARGETS
 from heliotrope.attack.gradients.model import GradientModel
@@ -48,8 +48,11 @@ _PGD = Usual(steps=40, capped=20)
 _APGD = Usual(steps=100, capped=50, targets=MAX_TARGETS)
 
 _APGD_CAPPED_TARGETS = 3
+_REPEATS, _CAPPED_REPEATS = 5, 2
+"""Random starts of cross-entropy in each restart, in the suite deep and below."""
+
 _APGD_CAPPED_SAMPLES = 500
-"""Of suites below deep: 5 passes of 50 steps on 500 samples take less than a minute on small networks."""
+"""Of suites below deep: 6 passes of 50 steps on 500 samples take less than a minute on small networks."""
 
 
 def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, method: Method = "pgd") -> CheckResult:
@@ -61,7 +64,8 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
         model = _model(prepared, samples, task.seed, context)
         with _naming_rows(model, samples):
             threat, logged = _seen(model, samples, threat, parameters)
-            result = _attack(model, samples, threat, task.seed, method=method, context=context)
+            passes, tick = _passes(parameters, threat, method), ticker(context, 0.0, 0.8, "attacking")
+            result = campaign(model, samples, threat, passes, seed=task.seed, tick=tick)
         rivals = contest(model, samples, threat, result, seed=task.seed)
         trace_curve(model, samples, threat, result, tick=ticker(context, 0.8, 0.15, "drawing the curve"))
         stored = pack_samples(samples, threat, result)
@@ -75,6 +79,7 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
                 stored,
                 output=parameters.model.output or "logits",
                 declared_accuracy=parameters.model.declared.clean_accuracy,
+                method=method,
                 rivals=rivals,
                 logged=logged,
                 eight_bit=on_eight_bit_grid(samples, threat),
@@ -174,15 +179,12 @@ def _seen(
     return threat, logged
 
 
-def _attack(
-    model: GradientModel, samples: Samples, threat: ThreatModel, seed: int, *, method: Method, context: RunContext
-) -> AttackResult:
-    if method == "apgd":
-        classes = 2 if threat.targets is None else threat.targets + 1
-        passes = apgd_passes(classes, threat.restarts, targets=threat.targets or MAX_TARGETS)
-    else:
-        passes = pgd_passes(threat.restarts)
-    return campaign(model, samples, threat, passes, seed=seed, tick=ticker(context, 0.0, 0.8, "attacking"))
+def _passes(parameters: ModelTask, threat: ThreatModel, method: Method) -> tuple[GradientAttack, ...]:
+    if method == "pgd":
+        return pgd_passes(threat.restarts)
+    classes = 2 if threat.targets is None else threat.targets + 1
+    repeats = _REPEATS if parameters.suite == "deep" else _CAPPED_REPEATS
+    return apgd_passes(classes, threat.restarts, targets=threat.targets or MAX_TARGETS, repeats=repeats)
 
 
 @contextmanager

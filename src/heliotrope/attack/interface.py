@@ -124,6 +124,8 @@ class AttackResult:
     """Samples with scores that are NaN or infinite, at the image or on the way."""
     late: int = 0
     """Samples that broke in the last quarter of the steps of the pass that broke them."""
+    tries: int = 0
+    """Passes that were run; the first so many restarts are theirs."""
     passes: tuple[str, ...] = ()
     """The attacks that were run, in order."""
     cost: Cost = field(default_factory=Cost)

@@ -186,11 +186,9 @@ def test_the_standard_suite_caps_auto_pgd_and_says_so(assess):
     assert (carried["steps"], carried["restarts"], carried["targets"]) == (50, 1, 3)
     assert "3 targets" in result.outcome.reason
     assert "standard suite; configured are 100 steps x 5" in result.outcome.reason
-    assert [entry["attack"] for entry in predicate["restarts"]][:3] == [
-        "apgd-cross-entropy",
-        "apgd-dlr",
-        "apgd-targeted-1",
-    ]
+    names = [entry["attack"] for entry in predicate["restarts"]]
+    assert names[:4] == ["pgd-cross-entropy", "apgd-cross-entropy", "apgd-cross-entropy", "apgd-dlr"]
+    assert names[4:7] == ["apgd-targeted-1", "apgd-targeted-2", "apgd-targeted-3"]
     _, deep, _ = assess(
         check="evasion.apgd", classes=12, n=20, suite="deep", threat=threat | {"restarts": 1, "steps": 5}
     )

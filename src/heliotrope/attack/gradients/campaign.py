@@ -3,6 +3,7 @@
 `GradientAttack` is one pass in the shape in which every attack comes; `campaign` runs several.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,8 @@ __all__ = ["GradientAttack", "Method", "apgd_passes", "campaign", "pgd", "pgd_pa
 
 Method = Literal["pgd", "apgd"]
 
+_LOOK_STEPS = 2
+
 _LATE = 0.75
 """Breaking after this share of the steps says that more of them would help."""
 
@@ -38,6 +41,8 @@ class GradientAttack:
     """0 starts at the input itself, others at a random point of their own."""
     rank: int = 0
     """Of the targeted loss: the place of the target among the other classes by their score at the input, from 1."""
+    steps: int | None = None
+    """Of a first look: so many PGD steps of the size of eps, in place of the threat's."""
 
     @property
     def name(self) -> str:
@@ -55,7 +60,8 @@ class GradientAttack:
         tick: Tick = lambda _share: None,
     ) -> Outcomes:
         """Attack every sample, in the model's batches; see `Attack`."""
-        steps = budget.steps(threat.steps, model.draws)
+        steps = budget.steps(self.steps or threat.steps, model.draws)
+        size = threat.eps if self.steps else threat.step_size
 
         def work(part: slice) -> Outcomes:
             chosen = samples.select(_range(part)).on(model.device)
@@ -65,7 +71,7 @@ class GradientAttack:
             objective = self._objective(model, chosen)
             if self.method == "apgd":
                 return ascend(model, ball, start, objective, steps=steps, tick=share)
-            return descend(model, ball, start, objective, steps=steps, size=threat.step_size, tick=share)
+            return descend(model, ball, start, objective, steps=steps, size=size, tick=share)
 
         parts = in_batches(model, len(samples), work)
         return Outcomes.joined(parts, samples)
@@ -80,16 +86,25 @@ class GradientAttack:
 
 
 def pgd_passes(restarts: int) -> tuple[GradientAttack, ...]:
-    """Cross-entropy and the margin in turn; a single restart is followed by one more pass from the input with the margin."""
+    """Cross-entropy and the margin in turn, the first from the inputs; a single restart is followed by one more pass."""
     kinds: tuple[LossName, ...] = ("cross-entropy", "margin")
-    passes = [GradientAttack("pgd", kinds[index % 2], restart=index) for index in range(max(restarts, 2))]
-    return tuple(replace(one, restart=0) if index >= restarts else one for index, one in enumerate(passes))
+    return tuple(GradientAttack("pgd", kinds[index % 2], restart=index) for index in range(max(restarts, 2)))
 
 
-def apgd_passes(classes: int, restarts: int, *, targets: int = MAX_TARGETS) -> tuple[GradientAttack, ...]:
-    """Every loss that suits the number of classes, as often as there are restarts; only the very first starts at the input."""
-    losses = suited(classes, targets=targets) * restarts
-    return tuple(GradientAttack("apgd", loss, index, rank) for index, (loss, rank) in enumerate(losses))
+def apgd_passes(
+    classes: int, restarts: int, *, targets: int = MAX_TARGETS, repeats: int = 1
+) -> tuple[GradientAttack, ...]:
+    """A first look, then every loss that suits the number of classes, as often as there are restarts.
+
+    Cross-entropy is climbed `repeats` times in each of them: from other points it finds others, as at L2 eps 1.5.
+
+    The look takes two steps of full size from the inputs: it tells what is wrong by itself and breaks what is weak at three
+    forward passes. All others start at random points, each at its own: on the MNIST fixture at eps 0.15 cross-entropy leaves
+    71.5 % from the inputs and 65.5 to 68 % from random points.
+    """
+    losses = suited(classes, targets=targets, repeats=repeats) * restarts
+    look = GradientAttack("pgd", "cross-entropy", steps=_LOOK_STEPS)
+    return look, *(GradientAttack("apgd", loss, index, rank) for index, (loss, rank) in enumerate(losses, 1))
 
 
 def pgd(model: GradientModel, samples: Samples, threat: ThreatModel, *, seed: int, tick: Tick) -> AttackResult:
@@ -133,9 +148,10 @@ def campaign(
         risen[standing] |= found.best > found.first
         strange[standing] |= found.strange
         rescaled[standing] |= found.rescaled
-        result.late += _take(result, threat, samples, standing, found, first=index == 0)
+        late = math.inf if one.steps else _LATE * threat.steps
+        result.late += _take(result, threat, samples, standing, found, first=index == 0, late=late)
     result.gradientless = int((blind & attacked).sum())
-    result.survived = len(result.standing())
+    result.survived, result.tries = len(result.standing()), len(passes)
     result.unrisen = int((~risen & attacked & result.reach.isinf()).sum())
     result.strange, result.rescaled = int(strange.sum()), int((rescaled & attacked).sum())
     result.passes = tuple(dict.fromkeys(one.name for one in passes))
@@ -152,14 +168,15 @@ def _take(
     found: Outcomes,
     *,
     first: bool,
+    late: float,
 ) -> int:
-    """Enter a pass into the result; how many samples broke late in it."""
+    """Enter a pass into the result; how many samples broke after more than `late` steps."""
     which, inputs = standing[found.broken], found.adversarial[found.broken]
     result.note(which, inputs, lengths_of(inputs, samples.inputs[which], threat))
     by_itself = int((found.broken & (found.steps == 0)).sum()) if first else 0
     broken, attacked = int(found.broken.sum()) - by_itself, len(standing) - by_itself
     result.restarts.append(RestartResult(restart=len(result.restarts), attacked=attacked, broken=broken))
-    return int((found.broken & (found.steps > _LATE * threat.steps)).sum())
+    return int((found.broken & (found.steps > late)).sum())
 
 
 def _targets(model: GradientModel, samples: Samples, standing: "torch.Tensor", count: int) -> "torch.Tensor":

@@ -73,16 +73,18 @@ class Objective:
         return gap if self.name == "margin" else gap / _height(scores, places=3)
 
 
-def suited(classes: int, *, targets: int = MAX_TARGETS) -> tuple[tuple[LossName, int], ...]:
-    """The losses for a number of classes, with the rank of the target from 1 (0: untargeted).
+def suited(classes: int, *, targets: int = MAX_TARGETS, repeats: int = 1) -> tuple[tuple[LossName, int], ...]:
+    """The losses for a number of classes, with the rank of the target from 1 (0: untargeted); cross-entropy `repeats` times.
 
     Two classes have no third logit to divide by: the margin stands in for DLR, and the only other class is the target of
     both, so targeted passes would repeat it.
     """
+    first: list[tuple[LossName, int]] = [("cross-entropy", 0)] * repeats
     if classes == 2:
-        return (("cross-entropy", 0), ("margin", 0))
+        return (*first, ("margin", 0))
     ranks = range(1, min(targets, classes - 1) + 1)
-    return (("cross-entropy", 0), ("dlr", 0), *(("targeted", rank) for rank in ranks))
+    targeted: list[tuple[LossName, int]] = [("targeted", rank) for rank in ranks]
+    return (*first, ("dlr", 0), *targeted)
 
 
 def ranked_targets(scores: "torch.Tensor", labels: "torch.Tensor", count: int) -> "torch.Tensor":

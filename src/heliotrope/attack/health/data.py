@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from heliotrope.attack.gradients.balls import lengths_of
 from heliotrope.attack.health.examined import SCORE_TOLERANCE, Examined, as_float32
+from heliotrope.attack.health.indicator import clearly_above
 from heliotrope.core.predicates.behaviour import HealthIndicator
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["eight_bit", "input_range", "perturbations"]
 
-MAX_LOST_TO_EIGHT_BIT = 0.1
+MAX_LOST_TO_EIGHT_BIT = 0.5
 _NORM_TOLERANCE = 1e-6
 _USED_RANGE = 0.05
 _SINGLES = 20
@@ -89,13 +90,17 @@ def eight_bit(examined: Examined) -> HealthIndicator | None:
     return HealthIndicator(
         id="eight-bit",
         title="Adversarial inputs survive being stored as 8-bit images",
-        state="unknown" if not len(labels) else "warning" if lost > MAX_LOST_TO_EIGHT_BIT * len(labels) else "ok",
+        state="unknown"
+        if not len(labels)
+        else "warning"
+        if clearly_above(lost, len(labels), MAX_LOST_TO_EIGHT_BIT)
+        else "ok",
         wanted=f"at most {MAX_LOST_TO_EIGHT_BIT:.0%} lost when values are rounded towards the original",
         actual=f"{held} of {len(labels)} still mislead",
         explanation="Whoever can only hand in image files is bound to 256 values. Changes that rounding undoes are no threat "
         "from there; the number counts them, as it should for whoever can hand in numbers.",
         applies="samples that lie on the grid of 8-bit images",
-        test=f"a share above {MAX_LOST_TO_EIGHT_BIT:.0%} lost warns",
+        test=f"warns if the exact 95 % interval of the share lost lies above {MAX_LOST_TO_EIGHT_BIT:.0%}",
         effect=lost / len(labels) if len(labels) else None,
         consequence="warns",
         next_attack="an eps that is a multiple of one 255th of the range",

@@ -44,6 +44,7 @@ class Examined:
     output: str
     """As declared: logits or probabilities."""
     declared_accuracy: float | None
+    method: str = "pgd"
     rivals: tuple[Rival, ...] = ()
     logged: bool = False
     """Whether scores declared as logits were found to be probabilities, and their logarithm was taken."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, HealthVerdict, RestartResult, ThreatModel
+from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, HealthVerdict, RestartResult
 from heliotrope.subjects.statistics import exact_interval
 
 __all__ = ["MAX_LAST_RESTART", "clean_accuracy", "clearly_above", "health_verdict", "sample_size", "saturated"]
@@ -67,9 +67,8 @@ def sample_size(n: int, classes: int) -> HealthIndicator:
     )
 
 
-def saturated(restarts: tuple[RestartResult, ...], threat: ThreatModel, n: int) -> HealthIndicator:
-    """Whether the last of several restarts still found much."""
-    restarts = restarts[: threat.restarts]
+def saturated(restarts: tuple[RestartResult, ...], n: int) -> HealthIndicator:
+    """Whether the last of several restarts, or of several passes with other losses and starts, still found much."""
     last = restarts[-1].broken / n
     state: HealthState = "unknown" if len(restarts) < 2 else "warning" if last > MAX_LAST_RESTART else "ok"
     return HealthIndicator(
@@ -77,7 +76,7 @@ def saturated(restarts: tuple[RestartResult, ...], threat: ThreatModel, n: int) 
         title="More restarts no longer help",
         state=state,
         wanted=f"the last of several restarts breaks at most {MAX_LAST_RESTART:.0%}",
-        actual=f"restart {len(restarts)} of {threat.restarts} broke {last:.2%}",
+        actual=f"restart {len(restarts)} of {len(restarts)} broke {last:.2%}",
         explanation="If every restart still breaks more, the true robust accuracy is lower than reported.",
         applies="attacks with more than one restart",
         test=f"share of all samples above {MAX_LAST_RESTART:.0%}",

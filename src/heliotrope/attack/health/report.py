@@ -4,7 +4,7 @@ from heliotrope.attack.health import answers, data, signal, strength
 from heliotrope.attack.health.examined import Examined
 from heliotrope.attack.health.indicator import clean_accuracy, sample_size, saturated
 from heliotrope.attack.health.rivals import rival_indicator
-from heliotrope.core.predicates.behaviour import HealthIndicator
+from heliotrope.core.predicates.behaviour import HealthIndicator, RestartResult
 
 __all__ = ["examine"]
 
@@ -30,6 +30,12 @@ def examine(examined: Examined) -> tuple[HealthIndicator, ...]:
         strength.monotone(examined),
         strength.large_eps(examined),
         signal.converged(examined),
-        saturated(tuple(examined.result.restarts), examined.threat, n),
+        saturated(_passes(examined), n),
     )
     return tuple(indicator for indicator in indicators if indicator is not None)
+
+
+def _passes(examined: Examined) -> tuple[RestartResult, ...]:
+    """Those that repeat each other: restarts of PGD, passes of Auto-PGD with their own starts and losses."""
+    count = examined.threat.restarts if examined.method == "pgd" else examined.result.tries
+    return tuple(examined.result.restarts[:count])

@@ -240,4 +240,4 @@ def _whole_range(searched: Searched) -> float:
 
 
 def _saturated(searched: Searched) -> HealthIndicator:
-    return saturated(tuple(searched.result.restarts), searched.threat, len(searched.target.labels))
+    return saturated(tuple(searched.result.restarts[: searched.threat.restarts]), len(searched.target.labels))
