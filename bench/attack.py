@@ -30,6 +30,7 @@ _FIRST = (
     "eagerpy",
     "gitpython",
     "requests",
+    "packaging",
 )
 _WITHOUT_THEIR_PINS = (
     "foolbox==3.3.4",

@@ -1,6 +1,6 @@
 """Evidence of how a model behaves: clean performance, and evasion under a threat."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -196,7 +196,8 @@ class EvasionPredicate(Record):
     robust_interval: Interval
     curve: tuple[CurvePoint, ...]
     restarts: tuple[RestartResult, ...]
-    health: tuple[HealthIndicator, ...]
+    health: Annotated[tuple[HealthIndicator, ...], Field(min_length=1)]
+    """Never empty: robust accuracy is not stated without them."""
     health_verdict: HealthVerdict
     """sound: all ok or unknown; doubtful: a warning; unsound: one failed, the number must not be relied on."""
     forward_passes: int
