@@ -25,9 +25,12 @@ def main() -> list[dict[str, Any]]:
     if not folder.is_dir():
         print("evasion: HELIOTROPE_TEST_DATA is not set or has no mnist/; nothing measured")
         return []
-    from heliotrope.attack._pgd import pgd, trace_curve
+    from heliotrope.attack.gradients.campaign import pgd
+    from heliotrope.attack.gradients.curve import trace_curve
+    from heliotrope.attack.gradients.model import GradientModel
 
-    target = _target(folder)
+    module, samples = target(folder)
+    model = GradientModel(module, batch=BATCH)
     threat = ThreatModel(
         norm="Linf",
         eps=EPS,
@@ -37,12 +40,12 @@ def main() -> list[dict[str, Any]]:
         input_low=0,
         input_high=1,
     )
-    n = len(target.labels)
+    n = len(samples)
     begin = time.process_time()
-    result = pgd(target, threat, seed=0, tick=lambda _share: None)
-    attack_seconds, forward, gradient = time.process_time() - begin, result.cost.forward, result.cost.gradient
+    result = pgd(model, samples, threat, seed=0, tick=lambda _share: None)
+    attack_seconds, forward, gradient = time.process_time() - begin, model.cost.forward, model.cost.gradient
     begin = time.process_time()
-    trace_curve(target, threat, result, tick=lambda _share: None)
+    trace_curve(model, samples, threat, result, tick=lambda _share: None)
     curve_seconds = time.process_time() - begin
     wrong = n - result.right_at(EPS)
     interval = exact_interval(wrong, n)
@@ -58,11 +61,11 @@ def main() -> list[dict[str, Any]]:
     ]
 
 
-def _target(folder: Path) -> Any:
+def target(folder: Path) -> Any:
     import safetensors.torch
     import torch
 
-    from heliotrope.attack.interface import Target
+    from heliotrope.attack.interface import Samples
     from heliotrope.subjects.data import load_images
 
     source = DataSource(images="t10k-images-idx3-ubyte.gz", labels="t10k-labels-idx1-ubyte.gz")
@@ -72,7 +75,7 @@ def _target(folder: Path) -> Any:
     module.load_state_dict(safetensors.torch.load_file(folder / "mnist_convex.safetensors"))
     module.eval().requires_grad_(False)
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    return Target(module, images, labels, tuple(range(len(labels))), BATCH)
+    return module, Samples(images, labels, tuple(range(len(labels))))
 
 
 def _row(name: str, value: float, unit: str, target: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ _BOUNDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"
 PATTERN_MEANINGS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": "a name (letters, digits, '.', '_', '-'; at most 100; a letter or digit first)",
     r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$": "module:function",
+    r"^(?:identity|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$": "identity or module:function",
     r"^https?://[^\s/@?#]+(?:[/?#]\S*)?$": "an http or https address without user name and password",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of an environment variable",
     r"^\d{4}-\d{2}-\d{2}$": "a day, as in 2027-01-31",

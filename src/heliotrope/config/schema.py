@@ -138,6 +138,9 @@ class DeclaredConfig(Record):
     """Share of evaluation samples the team says are classified correctly."""
 
 
+_APPROXIMATION = r"^(?:identity|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+
+
 class ThreatConfig(Record):
     """What an attacker may do to an input; eps is in the units of input.range, for tables in spreads of each column."""
 
@@ -153,6 +156,22 @@ class ThreatConfig(Record):
     """Default: 2.5 * eps / steps, the usual choice for PGD (Madry et al. 2018)."""
     changed_categories: int = Field(default=1, ge=0, le=1000)
     """Tables: how many categories and booleans of one row may change, each counting one; eps bounds numbers alone."""
+    channel_eps: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    """Images: one eps for each channel, the largest being eps; 0 leaves a channel alone. Attacks along gradients only."""
+    draws: int | None = Field(default=None, ge=1, le=1000)
+    """Of a random model: over how many draws scores and gradients are averaged; default: 10 (quick suite 4) where the model
+    answers differently when asked twice. 1 averages nothing, and the attack counts as unsound."""
+    approximate: dict[str, Annotated[str, StringConstraints(pattern=_APPROXIMATION)]] = {}
+    """Layers of a torch network whose way back is replaced, by their name in named_modules(): identity, or module:function,
+    a differentiable function that resembles the layer. For layers without gradients, as quantisation or JPEG."""
+
+    @model_validator(mode="after")
+    def _largest_is_eps(self) -> Self:
+        if self.channel_eps is not None and max(self.channel_eps) != self.eps:
+            raise ValueError(
+                f"the largest of channel_eps is {max(self.channel_eps):g}; it must equal eps, {self.eps:g}"
+            )
+        return self
 
 
 class EndpointConfig(Record):
@@ -209,8 +228,8 @@ class ModelConfig(Record):
     """inside: the model normalises its inputs itself. Otherwise Heliotrope puts (x - mean) / std in front of it."""
     labels: tuple[str, ...] | None = None
     """Class names in the order of the outputs."""
-    device: Literal["cpu"] = "cpu"
-    """Where it runs."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it runs; cuda is for torch models."""
     data: DataConfig = DataConfig()
     """Data it was trained on and data to evaluate it on."""
     threat: ThreatConfig | None = None

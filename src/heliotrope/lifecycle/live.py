@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import heliotrope
 from heliotrope.attack.checks import attack_by_gradients
@@ -109,7 +110,7 @@ def attack_live(
     opened: Opened, *, progress: Callable[[float, float, str], None] | None = None
 ) -> tuple[CheckResult, dict[str, bytes]]:
     """The attack that suits the model, alone: by gradients for torch modules on images, by queries for all others."""
-    attacks = [one for one in _applicable(opened) if one.id.startswith("evasion.")]
+    attacks = [one for one in _applicable(opened) if one.id in ("evasion.pgd", "evasion.search")]
     if not attacks:
         raise UsageError(f"no attack suits a model of the kind {opened.model.format} on {opened.data.kind}")
     with tempfile.TemporaryDirectory(prefix="heliotrope-live-") as folder:
@@ -138,8 +139,9 @@ def _applicable(opened: Opened) -> list[_Applicable]:
         if _suits(one, opened) and "data.train" not in one.needs
     ]
     if isinstance(opened.model, TorchModel) and opened.data.kind == "images":
-        gradients = descriptors["evasion.pgd"]
-        found.append(_Applicable(gradients.id, gradients.version, gradients.title, _by_gradients, _no_threat(opened)))
+        for method in ("pgd", "apgd"):
+            one = descriptors[f"evasion.{method}"]
+            found.append(_Applicable(one.id, one.version, one.title, _by_gradients(method), _no_threat(opened)))
     suites = ("quick", "standard", "deep")
     allowed = suites.index(opened.parameters.suite or "standard")
     within = [one for one in found if suites.index(descriptors[one.id].cost) <= allowed]
@@ -164,11 +166,14 @@ def _no_threat(opened: Opened) -> Outcome | None:
     return Inconclusive(reason="not known yet: threat", needs=("threat",))
 
 
-def _by_gradients(opened: Opened, context: RunContext) -> CheckResult:
-    assert isinstance(opened.model, TorchModel)
-    assert isinstance(opened.data, ImageDataset)
-    images = LabelledImages(opened.data.inputs, opened.data.answers.astype("int64"), opened.data.digests)
-    return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, images), context)
+def _by_gradients(method: Literal["pgd", "apgd"]) -> OpenedFunction:
+    def run(opened: Opened, context: RunContext) -> CheckResult:
+        assert isinstance(opened.model, TorchModel)
+        assert isinstance(opened.data, ImageDataset)
+        images = LabelledImages(opened.data.inputs, opened.data.answers.astype("int64"), opened.data.digests)
+        return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, images), context, method)
+
+    return run
 
 
 def _run(run_id: str, one: _Applicable, opened: Opened, context: _Memory) -> Recorded:

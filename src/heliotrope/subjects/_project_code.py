@@ -13,7 +13,7 @@ from heliotrope.core.errors import InputError
 from heliotrope.core.text import printable, shorten
 from heliotrope.subjects.planning import module_file
 
-__all__ = ["calling_project_code", "run_loader"]
+__all__ = ["calling_project_code", "find_function", "run_loader"]
 
 
 def run_loader(root: Path, loader: str) -> Any:
@@ -21,19 +21,24 @@ def run_loader(root: Path, loader: str) -> Any:
 
     Raises InputError, naming the place in the project, when it cannot be imported, raises, or calls sys.exit.
     """
-    name, _, attribute = loader.partition(":")
-    file = module_file(root, name)
-    _require_unshadowed(name, file)
-    sys.path.insert(0, str(root))
     with _no_bytecode(), calling_project_code(root, f"the loader {loader}"):
-        module = _import(name, root, file)
-        function = getattr(module, attribute, None)
-        if not callable(function):
-            raise InputError(
-                f"{name} has no function {attribute!r}", hint="loader is written module:function in heliotrope.yaml"
-            )
-        call: Callable[[], Any] = function
-        return call()
+        return find_function(root, loader, "loader")()
+
+
+def find_function(root: Path, name: str, key: str) -> Callable[..., Any]:
+    """The function that a key of heliotrope.yaml names as module:function. Importing it runs code of the project."""
+    module_name, _, attribute = name.partition(":")
+    file = module_file(root, module_name)
+    _require_unshadowed(module_name, file)
+    sys.path.insert(0, str(root))
+    with _no_bytecode(), calling_project_code(root, f"the {key} {name}"):
+        function = getattr(_import(module_name, root, file), attribute, None)
+    if not callable(function):
+        raise InputError(
+            f"{module_name} has no function {attribute!r}", hint=f"{key} is written module:function in heliotrope.yaml"
+        )
+    found: Callable[..., Any] = function
+    return found
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from heliotrope.core.errors import InputError, MissingExtraError
 from heliotrope.core.text import printable
 from heliotrope.subjects._asking import calling_library
 from heliotrope.subjects._files import read_file
-from heliotrope.subjects._project_code import calling_project_code, run_loader
+from heliotrope.subjects._project_code import calling_project_code, find_function, run_loader
 from heliotrope.subjects._scores import checked_scores
 from heliotrope.subjects._weights import load_weights
 from heliotrope.subjects.planning import module_file
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from heliotrope.subjects.interface import Column
 
-__all__ = ["TorchModel", "load_model", "open_model", "wrap_module"]
+__all__ = ["TorchModel", "approximation_of", "load_model", "open_model", "wrap_module"]
 
 _PROBE_ROWS = 4
 _ROW_SUM_TOLERANCE = 1e-3
@@ -42,6 +42,8 @@ class TorchModel:
     """Class names in the order of the outputs."""
     digests: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the weights and of the loader's file, by their path in the project."""
+    device: str = "cpu"
+    """Where the module lies; `logits` takes batches from anywhere and answers there."""
 
     @property
     def format(self) -> str:
@@ -62,7 +64,7 @@ class TorchModel:
         with calling_library(f"turning {type(inputs).__name__} into a tensor"):
             batch = np.array(inputs, dtype=np.float32)  # a copy: a module may change what it is given
         with torch.no_grad():
-            scores = self.logits(torch.from_numpy(batch)).double().numpy()
+            scores = self.logits(torch.from_numpy(batch)).double().cpu().numpy()
         return checked_scores(scores, rows=len(batch), output="logits", classes=self.classes)
 
     def close(self) -> None:
@@ -119,7 +121,7 @@ def load_model(
     if weights is not None:
         load_weights(module, weights)
     wrapped = wrap_module(module, model, root=root, probe=probe)
-    return TorchModel(wrapped.module, wrapped.logits, wrapped.classes, wrapped.names, digests)
+    return TorchModel(wrapped.module, wrapped.logits, wrapped.classes, wrapped.names, digests, wrapped.device)
 
 
 def wrap_module(
@@ -131,10 +133,12 @@ def wrap_module(
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    normalise = _normalisation(model.normalisation, probe.shape[1])
-    batch = torch.from_numpy(probe[:_PROBE_ROWS].copy())
+    device = _moved(module, model.device)
+    kind = _floating(module)
+    normalise = _normalisation(model.normalisation, probe.shape[1], device)
+    batch = torch.from_numpy(probe[:_PROBE_ROWS].copy()).to(device)
     with torch.no_grad(), calling_project_code(root, f"the model on a batch of shape {list(batch.shape)}"):
-        output = module(normalise(batch))
+        output = module(normalise(batch).to(kind))
     classes = _require_scores(output, len(batch))
     if model.output == "probabilities":
         _require_probabilities(output)
@@ -145,13 +149,48 @@ def wrap_module(
 
     def logits(inputs: "torch.Tensor") -> "torch.Tensor":
         with calling_project_code(root, "the model"):
-            scores: torch.Tensor = module(normalise(inputs))
+            answer = module(normalise(inputs.to(device)).to(kind))
+        scores: torch.Tensor = answer.float() if kind != torch.float32 and answer.is_floating_point() else answer
         return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if model.output == "probabilities" else scores
 
-    return TorchModel(module, logits, classes, model.labels or tuple(str(label) for label in range(classes)))
+    names = model.labels or tuple(str(label) for label in range(classes))
+    return TorchModel(module, logits, classes, names, device=device)
 
 
-def _normalisation(declared: NormalisationConfig | str, channels: int) -> "Callable[[torch.Tensor], torch.Tensor]":
+def approximation_of(root: Path, name: str) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """The function that stands in for a layer on the way back, as `threat.approximate` names it. Runs code of the project."""
+    function: Callable[[torch.Tensor], torch.Tensor] = find_function(root, name, "threat.approximate")
+
+    def call(inputs: "torch.Tensor") -> "torch.Tensor":
+        with calling_project_code(root, f"the approximation {name}"):
+            return function(inputs)
+
+    return call
+
+
+def _moved(module: "torch.nn.Module", device: str) -> str:
+    """Bring the module to where it is to run. Raises InputError where there is no such device."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device is cuda, but torch sees no GPU here", hint="set device: cpu, or run where there is one"
+        )
+    if device != "cpu":
+        module.to(device)
+    return device
+
+
+def _floating(module: "torch.nn.Module") -> "torch.dtype":
+    """In which precision the model is served: that of its first floating parameter."""
+    import torch
+
+    return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
+
+
+def _normalisation(
+    declared: NormalisationConfig | str, channels: int, device: str
+) -> "Callable[[torch.Tensor], torch.Tensor]":
     import torch
 
     if not isinstance(declared, NormalisationConfig):
@@ -161,8 +200,8 @@ def _normalisation(declared: NormalisationConfig | str, channels: int) -> "Calla
             f"normalisation has {len(declared.mean)} means and {len(declared.std)} deviations for {channels} channels",
             hint="give one for each channel, or one for all",
         )
-    mean = torch.tensor(declared.mean).reshape(1, -1, 1, 1)
-    std = torch.tensor(declared.std).reshape(1, -1, 1, 1)
+    mean = torch.tensor(declared.mean, device=device).reshape(1, -1, 1, 1)
+    std = torch.tensor(declared.std, device=device).reshape(1, -1, 1, 1)
     return lambda inputs: (inputs - mean) / std
 
 

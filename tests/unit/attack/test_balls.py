@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliotrope.attack._balls import ball_around, norms, shrunk
+from heliotrope.attack.gradients.balls import ball_around, norms, shrunk
 from heliotrope.core.predicates.behaviour import ThreatModel
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")

@@ -1,8 +1,6 @@
 """The check as a worker runs it, on small projects written for each case."""
 
 import io
-import itertools
-import json
 import subprocess
 import sys
 import textwrap
@@ -11,10 +9,8 @@ import pytest
 
 from heliotrope.attack.checks import effective_threat
 from heliotrope.config.schema import HeliotropeConfig
-from heliotrope.core.evidence import Blob
 from heliotrope.core.records import canonical_bytes, sha256_hex
-from heliotrope.engine.files import digest_inputs
-from heliotrope.engine.interface import Limits, Project, Task
+from heliotrope.engine.interface import Project
 from heliotrope.engine.registry import find_check
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
@@ -22,94 +18,6 @@ np = pytest.importorskip("numpy", reason="needs numpy (extra 'torch')")
 Image = pytest.importorskip("PIL.Image", reason="needs pillow (extra 'torch')")
 
 pytestmark = pytest.mark.torch
-_numbers = itertools.count()
-
-LINEAR = """
-import torch
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(16, {classes})
-        self.drop = torch.nn.Dropout(0.5)
-    def forward(self, x):
-        x = x.flatten(1)
-        {forward}
-def build():
-    torch.manual_seed(7)
-    return Net()
-"""
-
-
-class Context:
-    """A RunContext that keeps everything in memory."""
-
-    limits = Limits()
-
-    def __init__(self, workdir):
-        self.workdir = workdir
-        self.blobs = {}
-        self.said = []
-
-    def progress(self, done, total, text=""):
-        self.said.append((done, total, text))
-
-    def store(self, data, media_type):
-        blob = Blob(sha256=sha256_hex(data), size=len(data), media_type=media_type)
-        self.blobs[blob.sha256] = data
-        return blob
-
-
-@pytest.fixture
-def assess(tmp_path, monkeypatch):
-    """Write a project with a network of 16 pixels and run a check on it."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def run(
-        forward="return self.layer(x) * 20", *, classes=3, labels=None, n=60, suite="standard", model=None, **fields
-    ):
-        name = f"evasion_network_{next(_numbers)}"
-        (tmp_path / f"{name}.py").write_text(LINEAR.format(classes=classes, forward=textwrap.dedent(forward)))
-        images = np.random.default_rng(0).random((n, 1, 4, 4), dtype=np.float32)
-        if labels is None:
-            torch.manual_seed(7)
-            layer = torch.nn.Linear(16, classes)
-            labels = layer(torch.from_numpy(images).flatten(1)).argmax(dim=1).numpy()
-        np.savez(tmp_path / "test.npz", images=images, labels=labels)
-        entry = {
-            "name": "m",
-            "loader": f"{name}:build",
-            "input": {"shape": [1, 4, 4]},
-            "output": "logits",
-            "data": {"evaluate": {"path": "test.npz"}},
-        }
-        config = HeliotropeConfig.model_validate(
-            {
-                "version": 1,
-                "project": "p",
-                "models": [entry | (model or {})],
-                "threat": {"eps": 0.1, "steps": 10, "restarts": 2},
-                **fields,
-            }
-        )
-        project = Project("p", tmp_path, (tmp_path,), config, tmp_path / "heliotrope.yaml", suite)
-        check = find_check("evasion.pgd")
-        (planned,) = check.plan(project)
-        assert planned.missing == ()
-        task = Task(
-            check=check.id,
-            subject=planned.subject,
-            root=str(tmp_path),
-            parameters=json.loads(json.dumps(planned.parameters.document())),
-            inputs=digest_inputs(planned.inputs),
-            seed=config.seed,
-        )
-        context = Context(tmp_path)
-        result = check.function(task, context)
-        return result, result.evidence[0].predicate, context
-
-    yield run
-    for added in [name for name in sys.modules if name.startswith("evasion_network_")]:
-        del sys.modules[added]
 
 
 def indicator(predicate, name):
@@ -196,10 +104,8 @@ def test_the_curve_never_rises_and_meets_the_headline(assess):
 @pytest.mark.parametrize(
     ("forward", "failed"),
     [
-        ("return self.layer(x) * 100000", "gradients"),
         ("return self.layer((x * 8).round() / 8) * 20", "gradients"),
         ("return self.layer(x).detach() * 20", "gradients"),
-        ("return self.layer(x) * 20 + torch.randn(x.shape[0], 3)", "deterministic"),
         ("self.train(); return self.layer(x) * 20", "eval-mode"),
     ],
 )
@@ -314,7 +220,7 @@ def test_a_declared_step_size_is_kept_and_stretched_only_when_steps_are_capped(a
 
 
 def test_progress_rises(assess, monkeypatch):
-    monkeypatch.setattr("heliotrope.attack._outcome._TICK_SECONDS", 0.0)
+    monkeypatch.setattr("heliotrope.attack.outcome._TICK_SECONDS", 0.0)
     _, _, context = assess()
     done = [entry[0] for entry in context.said]
     assert done == sorted(done)

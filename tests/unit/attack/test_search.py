@@ -163,7 +163,7 @@ def test_more_categories_break_more(mixed, tmp_path):
 
 def test_equal_seeds_give_equal_evidence_whatever_the_batch(mixed, tmp_path, monkeypatch):
     one = attacked(mixed, tmp_path)
-    monkeypatch.setattr("heliotrope.attack.search.rows_at_once", lambda *_: 64)
+    monkeypatch.setattr("heliotrope.attack.search.check.rows_at_once", lambda *_: 64)
     other = attacked(mixed, tmp_path)
     assert one[1] == other[1]
     assert one[2].blobs == other[2].blobs
@@ -257,3 +257,20 @@ def test_images_are_searched_without_gradients(tmp_path, norm):
         assert kept["perturbed"].max() <= 1
     assert np.linalg.norm(change, np.inf if norm == "Linf" else 2, axis=1).max() <= eps * (1 + 1e-6)
     assert predicate["examples"][0]["original"]["media_type"] == "image/png"
+
+
+def test_honest_tables_stay_conclusive(tmp_path):
+    """A random forest, and a constrained table: most columns immutable, the rest within their ranges."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame, answers = breast_cancer()
+    forest = RandomForestClassifier(30, random_state=0).fit(frame[::2], answers[::2])
+    frame, answers = frame[1::2], answers[1::2]
+    few = {name: {"immutable": True} for name in frame.columns[5:]}
+    for columns in (columns_of(frame), columns_of(frame, **few)):
+        opened = subject(Model(forest.predict_proba, ("malignant", "benign")), Data(frame, answers, columns),
+                         threat=THREAT, sample=100)  # fmt: skip
+        result, predicate, _ = run_check(CHECK, opened, tmp_path)
+        assert not [entry["id"] for entry in predicate["health"] if entry["state"] == "failed"]
+        assert result.outcome.state == "passed"
+        assert "clean accuracy" in result.outcome.reason

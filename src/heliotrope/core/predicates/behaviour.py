@@ -1,6 +1,6 @@
 """Evidence of how a model behaves: clean performance, and evasion under a threat."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -88,6 +88,15 @@ class ThreatModel(Record):
     input_high: float | None = None
     changed_categories: int | None = Field(default=None, ge=0)
     """Of tables: how many categories and booleans of one row may change; null for other inputs."""
+    channel_eps: tuple[float, ...] | None = None
+    """Where channels of images have budgets of their own: one for each, the largest being eps. The norm is that of changes
+    measured in units of channel_eps / eps."""
+    targets: int | None = Field(default=None, ge=1)
+    """Classes that targeted passes headed for, the best-scoring first; null where there were no such passes."""
+    draws: int | None = Field(default=None, ge=2)
+    """Of a random model: over how many draws scores and gradients were averaged; null where it answers twice alike."""
+    approximated: tuple[str, ...] = ()
+    """Layers whose way back was replaced (backward pass differentiable approximation)."""
 
     @property
     def box(self) -> tuple[float, float]:
@@ -115,6 +124,16 @@ class HealthIndicator(Record):
     wanted: str
     actual: str
     explanation: str
+    applies: str | None = None
+    """To what it applies; null: to every attack."""
+    test: str | None = None
+    """How the state follows from what is seen, with its threshold."""
+    effect: float | None = None
+    """How large what is seen is, in the unit of the test: mostly a share of samples."""
+    consequence: Literal["invalidates", "warns", "repaired"] | None = None
+    """What it means for the number when it is not ok; null in evidence of versions that did not say."""
+    next_attack: str | None = None
+    """What to try when it is not ok."""
 
 
 class RestartResult(Record):
@@ -123,6 +142,8 @@ class RestartResult(Record):
     restart: int
     attacked: int
     broken: int
+    attack: str | None = None
+    """Which pass, as in apgd-targeted-3; null where all passes are alike."""
 
 
 class FeatureChange(Record):
@@ -175,7 +196,8 @@ class EvasionPredicate(Record):
     robust_interval: Interval
     curve: tuple[CurvePoint, ...]
     restarts: tuple[RestartResult, ...]
-    health: tuple[HealthIndicator, ...]
+    health: Annotated[tuple[HealthIndicator, ...], Field(min_length=1)]
+    """Never empty: robust accuracy is not stated without them."""
     health_verdict: HealthVerdict
     """sound: all ok or unknown; doubtful: a warning; unsound: one failed, the number must not be relied on."""
     forward_passes: int

@@ -28,15 +28,26 @@ def capped(declared: ThreatConfig, suite: Suite | None, *, usual: int, quick: in
 
 
 def conclude(
-    task: Task, digests: dict[str, str], predicate: EvasionPredicate, declared: ThreatConfig | None, note: str = ""
+    task: Task,
+    digests: dict[str, str],
+    predicate: EvasionPredicate,
+    declared: ThreatConfig | None,
+    note: str = "",
+    *,
+    suite: Suite = "quick",
 ) -> CheckResult:
-    """Outcome, findings and measurements of an attack; `note` is added to its number."""
+    """Outcome, findings and measurements of an attack; `note` is added to its number.
+
+    Robust accuracy never stands alone: clean accuracy and what is known of the attack's health stand beside it. `suite` is
+    named where it capped what is configured.
+    """
     threat, interval = predicate.threat, predicate.robust_interval
     number = (
         f"robust accuracy {100 * predicate.robust_accuracy:.2f} % "
         f"(95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %) "
-        f"at {threat.norm} eps {threat.eps:g}, {threat.steps} steps x {threat.restarts}, n = {predicate.n}"
-        f"{_capped(declared, threat)}{note}"
+        f"at {threat.norm} eps {threat.eps:g}, {threat.steps} steps x {threat.restarts}{_details(threat)}, "
+        f"n = {predicate.n}{_capped(declared, threat, suite)}{note}; clean accuracy {100 * predicate.clean_accuracy:.2f} %, "
+        f"attack {predicate.health_verdict}"
     )
     findings = []
     if predicate.broken:
@@ -46,6 +57,9 @@ def conclude(
     if predicate.health_verdict == "unsound":
         failed = [indicator for indicator in predicate.health if indicator.state == "failed"]
         reason = "; ".join(f"{indicator.title}: no ({indicator.actual})" for indicator in failed)
+        following = [indicator.next_attack for indicator in failed if indicator.next_attack is not None]
+        if following:
+            reason += f"; next: {'; '.join(dict.fromkeys(following))}"
         outcome = Inconclusive(reason=f"the attack is unsound: {reason}; {number} must not be relied on")
         findings.insert(0, _finding(task, ATTACK_UNSOUND, reason, threat))
     elif predicate.health_verdict == "doubtful":
@@ -65,13 +79,22 @@ def conclude(
     )
 
 
-def _capped(declared: ThreatConfig | None, carried_out: ThreatModel) -> str:
+def _details(threat: ThreatModel) -> str:
+    """What else belongs to the threat, where it does."""
+    said = [f"channels {', '.join(f'{eps:g}' for eps in threat.channel_eps)}"] if threat.channel_eps else []
+    said += [f"{threat.targets} targets"] if threat.targets is not None else []
+    said += [f"{threat.draws} draws"] if threat.draws is not None else []
+    said += [f"way back approximated for {', '.join(threat.approximated)}"] if threat.approximated else []
+    return "".join(f", {item}" for item in said)
+
+
+def _capped(declared: ThreatConfig | None, carried_out: ThreatModel, suite: Suite) -> str:
     if declared is None:
         return ""
     steps = declared.steps or carried_out.steps
     if (steps, declared.restarts) == (carried_out.steps, carried_out.restarts):
         return ""
-    return f" (quick suite; configured are {steps} steps x {declared.restarts})"
+    return f" ({suite} suite; configured are {steps} steps x {declared.restarts})"
 
 
 def _measurements(task: Task, predicate: EvasionPredicate) -> tuple[Measurement, ...]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack._space import CHOICE, FIXED, INTEGER, NUMBER, Space
+from heliotrope.attack.search.space import CHOICE, FIXED, INTEGER, NUMBER, Space
 from heliotrope.core.predicates.behaviour import ThreatModel
 from heliotrope.subjects.batching import as_table
 from heliotrope.subjects.interface import Column
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
     from heliotrope.subjects.interface import Inputs
 
 __all__ = ["show_value", "table_space"]

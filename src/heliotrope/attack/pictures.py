@@ -4,8 +4,9 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._balls import norms
-from heliotrope.attack.interface import AttackResult, Target
+from heliotrope.attack.gradients.balls import norms
+from heliotrope.attack.gradients.model import GradientModel
+from heliotrope.attack.interface import AttackResult, Samples
 from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel
 from heliotrope.engine.interface import RunContext
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["MAX_EXAMPLES", "MAX_STORED", "pack_samples", "show_examples", "show_picture"]
+__all__ = ["MAX_EXAMPLES", "MAX_STORED", "on_eight_bit_grid", "pack_samples", "show_examples", "show_picture"]
 
 MAX_EXAMPLES = 8
 MAX_STORED = 2000
 """Broken samples that are kept; the first ones by row."""
+
+_GRID_TOLERANCE = 1e-3
+"""In units of one 255th of the range: what rounding to float32 leaves."""
 
 _GAIN = 10.0
 _PNG = "image/png"
@@ -39,34 +43,67 @@ class _Failure:
     merit: float
 
 
-def pack_samples(target: Target, threat: ThreatModel, result: AttackResult) -> bytes:
-    """A compressed npz of the broken samples: index, label, original and perturbed; at most MAX_STORED."""
+def pack_samples(samples: Samples, threat: ThreatModel, result: AttackResult) -> bytes:
+    """A compressed npz of the broken samples: index, label, original and perturbed; at most MAX_STORED.
+
+    Where the samples lie on the grid of 8-bit images, also perturbed_uint8: the nearest pixels that are no farther from the
+    original, so that norm and range are kept.
+    """
     import numpy as np
 
-    broken = ((result.reach > 0) & (result.reach <= threat.eps)).nonzero()[:MAX_STORED, 0]
+    broken = result.broken_within(threat.eps)[:MAX_STORED]
+    arrays = {
+        "index": np.array([samples.rows[position] for position in broken.tolist()], dtype=np.int64),
+        "label": samples.labels[broken].numpy(),
+        "original": samples.inputs[broken].numpy(),
+        "perturbed": result.adversarial[broken].numpy(),
+    }
+    if on_eight_bit_grid(samples, threat):
+        arrays["perturbed_uint8"] = _pixels(arrays["original"], arrays["perturbed"], *threat.box)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        allow_pickle=False,
-        index=np.array([target.rows[position] for position in broken.tolist()], dtype=np.int64),
-        label=target.labels[broken].numpy(),
-        original=target.images[broken].numpy(),
-        perturbed=result.adversarial[broken].numpy(),
-    )
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
+def on_eight_bit_grid(samples: Samples, threat: ThreatModel) -> bool:
+    """Whether every value is one of 256 over the range, as of images that were decoded from files."""
+    low, high = threat.box
+    if samples.inputs.ndim != 4:
+        return False
+    steps = (samples.inputs.double() - low) * (255 / (high - low))
+    return bool(((steps - steps.round()).abs() < _GRID_TOLERANCE).all())
+
+
+def _pixels(
+    original: "NDArray[np.float32]", perturbed: "NDArray[np.float32]", low: float, high: float
+) -> "NDArray[np.uint8]":
+    import numpy as np
+
+    scale = 255 / (high - low)
+    base = np.rint((original.astype(np.float64) - low) * scale)
+    change = (perturbed.astype(np.float64) - original) * scale
+    moved = base + np.sign(change) * np.floor(np.abs(change) + _GRID_TOLERANCE)
+    pixels: NDArray[np.uint8] = np.clip(moved, 0, 255).astype(np.uint8)
+    return pixels
+
+
 def show_examples(
-    target: Target, threat: ThreatModel, result: AttackResult, names: tuple[str, ...], context: RunContext
+    model: GradientModel,
+    samples: Samples,
+    threat: ThreatModel,
+    result: AttackResult,
+    *,
+    names: tuple[str, ...],
+    context: RunContext,
 ) -> tuple[AdversarialExample, ...]:
     """Confident mistakes by small changes, each pair of classes once before any comes twice."""
     examples = []
-    for failure in _chosen(target, threat, result):
-        original, perturbed = target.images[failure.position], result.adversarial[failure.position]
+    for failure in _chosen(model, samples, threat, result):
+        original, perturbed = samples.inputs[failure.position], result.adversarial[failure.position]
         change = (perturbed.double() - original.double())[None]
         low, high = threat.box
         example = AdversarialExample(
-            index=target.rows[failure.position],
+            index=samples.rows[failure.position],
             label=failure.label,
             label_name=names[failure.label],
             adversarial_prediction=failure.prediction,
@@ -84,8 +121,8 @@ def show_examples(
     return tuple(examples)
 
 
-def _chosen(target: Target, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
-    failures = sorted(_failures(target, threat, result), key=lambda failure: (-failure.merit, failure.position))
+def _chosen(model: GradientModel, samples: Samples, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
+    failures = sorted(_failures(model, samples, threat, result), key=lambda failure: (-failure.merit, failure.position))
     first: dict[tuple[int, int], _Failure] = {}
     for failure in failures:
         first.setdefault((failure.label, failure.prediction), failure)
@@ -93,17 +130,14 @@ def _chosen(target: Target, threat: ThreatModel, result: AttackResult) -> list[_
     return [*first.values(), *rest][:MAX_EXAMPLES]
 
 
-def _failures(target: Target, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
-    import torch
-
-    broken = ((result.reach > 0) & (result.reach <= threat.eps)).nonzero()[:, 0]
+def _failures(model: GradientModel, samples: Samples, threat: ThreatModel, result: AttackResult) -> list[_Failure]:
+    broken = result.broken_within(threat.eps)
     failures = []
-    for begin in range(0, len(broken), target.batch):
-        part = broken[begin : begin + target.batch]
-        with torch.no_grad():
-            before = target.logits(target.images[part]).softmax(dim=1)
-            after = target.logits(result.adversarial[part]).softmax(dim=1)
-        labels = target.labels[part]
+    for begin in range(0, len(broken), model.batch):
+        part = broken[begin : begin + model.batch]
+        before = model.scores(samples.inputs[part]).cpu().softmax(dim=1)
+        after = model.scores(result.adversarial[part]).cpu().softmax(dim=1)
+        labels = samples.labels[part]
         confidence, prediction = after.scatter(1, labels[:, None], -1.0).max(dim=1)
         own = before.gather(1, labels[:, None])[:, 0]
         share = result.reach[part] / threat.eps

@@ -4,10 +4,10 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack._pictures import MAX_EXAMPLES, MAX_STORED, show_picture
-from heliotrope.attack._search import SearchResult, SearchTarget
-from heliotrope.attack._space import CHOICE
-from heliotrope.attack._tables import show_value
+from heliotrope.attack.pictures import MAX_EXAMPLES, MAX_STORED, show_picture
+from heliotrope.attack.search.searching import SearchResult, SearchTarget
+from heliotrope.attack.search.space import CHOICE
+from heliotrope.attack.search.tables import show_value
 from heliotrope.core.predicates.behaviour import AdversarialExample, FeatureChange, ThreatModel
 from heliotrope.engine.interface import RunContext
 from heliotrope.subjects.batching import as_array, as_table
@@ -16,7 +16,7 @@ from heliotrope.subjects.interface import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
     from heliotrope.subjects.interface import Scores
 
 __all__ = ["Packed", "choose_examples", "pack", "show"]

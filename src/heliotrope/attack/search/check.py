@@ -2,13 +2,13 @@
 
 import math
 
-from heliotrope.attack._indicators import health_verdict
-from heliotrope.attack._outcome import capped, conclude, ticker
-from heliotrope.attack._search import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
-from heliotrope.attack._search_evidence import choose_examples, pack, show
-from heliotrope.attack._search_health import Searched, examine_search
-from heliotrope.attack._space import Space, array_space
-from heliotrope.attack._tables import table_space
+from heliotrope.attack.health.indicator import health_verdict
+from heliotrope.attack.outcome import capped, conclude, ticker
+from heliotrope.attack.search.evidence import choose_examples, pack, show
+from heliotrope.attack.search.health import Searched, examine_search
+from heliotrope.attack.search.searching import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
+from heliotrope.attack.search.space import Space, array_space
+from heliotrope.attack.search.tables import table_space
 from heliotrope.config.schema import ModelConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.outcomes import NotApplicable

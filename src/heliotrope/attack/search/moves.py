@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from heliotrope.attack._space import CHOICE, INTEGER, Box, Space
+from heliotrope.attack.search.space import CHOICE, INTEGER, Box, Space
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
 
 __all__ = ["Guide", "Mover", "Start", "start_of"]
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._moves import Guide, Mover, Start, start_of
-from heliotrope.attack._space import Space
-from heliotrope.attack._survey import survey
 from heliotrope.attack.interface import Tick
+from heliotrope.attack.search.moves import Guide, Mover, Start, start_of
+from heliotrope.attack.search.space import Space
+from heliotrope.attack.search.survey import survey
 from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
     from heliotrope.subjects.interface import Inputs, Scores
 
     Asked = tuple[NDArray[np.float64], NDArray[np.bool_]]

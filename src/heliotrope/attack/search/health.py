@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._indicators import clean_accuracy, saturated
-from heliotrope.attack._search import SearchResult, SearchTarget, attempt
-from heliotrope.attack._space import CHOICE
+from heliotrope.attack.health.indicator import clean_accuracy, saturated
+from heliotrope.attack.search.searching import SearchResult, SearchTarget, attempt
+from heliotrope.attack.search.space import CHOICE
 from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, ThreatModel
 from heliotrope.core.text import printable, shorten
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
 
 __all__ = ["Searched", "examine_search"]
 
@@ -240,4 +240,4 @@ def _whole_range(searched: Searched) -> float:
 
 
 def _saturated(searched: Searched) -> HealthIndicator:
-    return saturated(tuple(searched.result.restarts), searched.threat, len(searched.target.labels))
+    return saturated(tuple(searched.result.restarts[: searched.threat.restarts]), len(searched.target.labels))

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from heliotrope.attack._moves import Guide
-from heliotrope.attack._space import CHOICE, Box, Space
+from heliotrope.attack.search.moves import Guide
+from heliotrope.attack.search.space import CHOICE, Box, Space
 from heliotrope.core.predicates.behaviour import ThreatModel
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Points, Rows
+    from heliotrope.attack.search.space import Points, Rows
 
     Ask = Callable[[Points, Rows], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 

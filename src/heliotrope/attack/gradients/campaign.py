@@ -1,0 +1,201 @@
+"""Passes over the samples that still stand, and what they find together: the pointwise worst case.
+
+`GradientAttack` is one pass in the shape in which every attack comes; `campaign` runs several.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from heliotrope.attack.gradients.apgd import ascend
+from heliotrope.attack.gradients.balls import ball_around, lengths_of
+from heliotrope.attack.gradients.batches import in_batches
+from heliotrope.attack.gradients.losses import MAX_TARGETS, LossName, Objective, ranked_targets, suited
+from heliotrope.attack.gradients.model import GradientModel
+from heliotrope.attack.gradients.pgd import descend
+from heliotrope.attack.gradients.starts import random_points
+from heliotrope.attack.interface import Attack, AttackResult, Budget, Outcomes, Samples, Tick, part_of
+from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["GradientAttack", "Method", "apgd_passes", "campaign", "pgd", "pgd_passes"]
+
+Method = Literal["pgd", "apgd"]
+
+_LOOK_STEPS = 2
+
+_LATE = 0.75
+"""Breaking after this share of the steps says that more of them would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradientAttack:
+    """One pass: a method, a loss and a start."""
+
+    method: Method
+    loss: LossName
+    restart: int = 0
+    """0 starts at the input itself, others at a random point of their own."""
+    rank: int = 0
+    """Of the targeted loss: the place of the target among the other classes by their score at the input, from 1."""
+    steps: int | None = None
+    """Of a first look: so many PGD steps of the size of eps, in place of the threat's."""
+
+    @property
+    def name(self) -> str:
+        """As in apgd-cross-entropy or apgd-targeted-3."""
+        return f"{self.method}-{self.loss}" + (f"-{self.rank}" if self.rank else "")
+
+    def __call__(
+        self,
+        model: GradientModel,
+        samples: Samples,
+        threat: ThreatModel,
+        *,
+        seed: int,
+        budget: Budget = Budget(),  # noqa: B008 - frozen
+        tick: Tick = lambda _share: None,
+    ) -> Outcomes:
+        """Attack every sample, in the model's batches; see `Attack`."""
+        steps = budget.steps(self.steps or threat.steps, model.draws)
+        size = threat.eps if self.steps else threat.step_size
+
+        def work(part: slice) -> Outcomes:
+            chosen = samples.select(_range(part)).on(model.device)
+            ball = ball_around(chosen.inputs, threat, threat.eps)
+            start = random_points(chosen, ball, seed=seed, restart=self.restart) if self.restart else chosen.inputs
+            share = part_of(tick, part.start / len(samples), (part.stop - part.start) / len(samples))
+            objective = self._objective(model, chosen)
+            if self.method == "apgd":
+                return ascend(model, ball, start, objective, steps=steps, tick=share)
+            return descend(model, ball, start, objective, steps=steps, size=size, tick=share)
+
+        parts = in_batches(model, len(samples), work)
+        return Outcomes.joined(parts, samples)
+
+    def _objective(self, model: GradientModel, chosen: Samples) -> Objective:
+        if self.loss != "targeted":
+            return Objective(self.loss, chosen.labels)
+        ranked = chosen.targets
+        if ranked is None:
+            ranked = ranked_targets(model.scores(chosen.inputs), chosen.labels, self.rank)
+        return Objective("targeted", chosen.labels, ranked[:, self.rank - 1])
+
+
+def pgd_passes(restarts: int) -> tuple[GradientAttack, ...]:
+    """Cross-entropy and the margin in turn, the first from the inputs; a single restart is followed by one more pass."""
+    kinds: tuple[LossName, ...] = ("cross-entropy", "margin")
+    return tuple(GradientAttack("pgd", kinds[index % 2], restart=index) for index in range(max(restarts, 2)))
+
+
+def apgd_passes(
+    classes: int, restarts: int, *, targets: int = MAX_TARGETS, repeats: int = 1
+) -> tuple[GradientAttack, ...]:
+    """A first look, then every loss that suits the number of classes, as often as there are restarts.
+
+    Cross-entropy is climbed `repeats` times in each of them: from other points it finds others, as at L2 eps 1.5.
+
+    The look takes two steps of full size from the inputs: it tells what is wrong by itself and breaks what is weak at three
+    forward passes. All others start at random points, each at its own: on the MNIST fixture at eps 0.15 cross-entropy leaves
+    71.5 % from the inputs and 65.5 to 68 % from random points.
+    """
+    losses = suited(classes, targets=targets, repeats=repeats) * restarts
+    look = GradientAttack("pgd", "cross-entropy", steps=_LOOK_STEPS)
+    return look, *(GradientAttack("apgd", loss, index, rank) for index, (loss, rank) in enumerate(losses, 1))
+
+
+def pgd(model: GradientModel, samples: Samples, threat: ThreatModel, *, seed: int, tick: Tick) -> AttackResult:
+    """PGD with the threat's steps and restarts."""
+    return campaign(model, samples, threat, pgd_passes(threat.restarts), seed=seed, tick=tick)
+
+
+def campaign(
+    model: GradientModel,
+    samples: Samples,
+    threat: ThreatModel,
+    passes: Sequence[GradientAttack],
+    *,
+    seed: int,
+    tick: Tick,
+    budget: Budget = Budget(),  # noqa: B008 - frozen
+) -> AttackResult:
+    """Run passes in turn, each on what still stands. The first must start at the inputs: what is wrong there is not attacked."""
+    import torch
+
+    assert passes[0].restart == 0
+    result = AttackResult.unknown(samples)
+    result.cost = model.cost
+    attacked = torch.ones(len(samples), dtype=torch.bool)
+    blind, risen = attacked.clone(), ~attacked
+    strange, rescaled = ~attacked, ~attacked
+    ranks = max(one.rank for one in passes)
+    for index, one in enumerate(passes):
+        standing = result.standing()
+        chosen = samples.select(standing)
+        if one.rank and samples.targets is None and len(standing):
+            samples = replace(samples, targets=_targets(model, samples, standing, ranks))
+            chosen = samples.select(standing)
+        found = one(
+            model, chosen, threat, seed=seed, budget=budget, tick=part_of(tick, index / len(passes), 1 / len(passes))
+        )
+        if index == 0:
+            attacked[standing[found.broken & (found.steps == 0)]] = False
+            result.attacked = int(attacked.sum())
+        blind[standing] &= found.useless
+        risen[standing] |= found.best > found.first
+        strange[standing] |= found.strange
+        rescaled[standing] |= found.rescaled
+        late = math.inf if one.steps else _LATE * threat.steps
+        result.late += _take(result, threat, samples, standing, found, first=index == 0, late=late)
+    result.gradientless = int((blind & attacked).sum())
+    result.survived, result.tries = len(result.standing()), len(passes)
+    result.unrisen = int((~risen & attacked & result.reach.isinf()).sum())
+    result.strange, result.rescaled = int(strange.sum()), int((rescaled & attacked).sum())
+    result.passes = tuple(dict.fromkeys(one.name for one in passes))
+    for entry, one in zip(list(result.restarts), passes, strict=True):
+        result.restarts[entry.restart] = entry.model_copy(update={"attack": one.name})
+    return result
+
+
+def _take(
+    result: AttackResult,
+    threat: ThreatModel,
+    samples: Samples,
+    standing: "torch.Tensor",
+    found: Outcomes,
+    *,
+    first: bool,
+    late: float,
+) -> int:
+    """Enter a pass into the result; how many samples broke after more than `late` steps."""
+    which, inputs = standing[found.broken], found.adversarial[found.broken]
+    result.note(which, inputs, lengths_of(inputs, samples.inputs[which], threat))
+    by_itself = int((found.broken & (found.steps == 0)).sum()) if first else 0
+    broken, attacked = int(found.broken.sum()) - by_itself, len(standing) - by_itself
+    result.restarts.append(RestartResult(restart=len(result.restarts), attacked=attacked, broken=broken))
+    return int((found.broken & (found.steps > late)).sum())
+
+
+def _targets(model: GradientModel, samples: Samples, standing: "torch.Tensor", count: int) -> "torch.Tensor":
+    import torch
+
+    def work(part: slice) -> "torch.Tensor":
+        chosen = samples.select(standing[part])
+        inputs, labels = chosen.inputs.to(model.device), chosen.labels.to(model.device)
+        return ranked_targets(model.scores(inputs), labels, count).cpu()
+
+    targets = torch.zeros((len(samples), count), dtype=torch.int64)
+    targets[standing] = torch.cat(in_batches(model, len(standing), work))
+    return targets
+
+
+def _range(part: slice) -> "torch.Tensor":
+    import torch
+
+    return torch.arange(part.start, part.stop)
+
+
+_AS_ATTACK: Attack = GradientAttack("pgd", "cross-entropy")  # the type checker sees that it is one

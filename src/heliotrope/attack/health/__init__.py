@@ -1,0 +1,1 @@
+"""Signs of whether an attack worked: a robustness number is worth no more than they are."""

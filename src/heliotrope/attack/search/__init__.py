@@ -1,0 +1,1 @@
+"""Attacks that only ask: greedy search over numbers, categories and squares."""
