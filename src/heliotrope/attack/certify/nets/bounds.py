@@ -32,15 +32,16 @@ class Domain:
     high: "torch.Tensor"
     """B x input, float64."""
     centre: "torch.Tensor | None" = None
-    radius: float = 0.0
-    """Of a ball of the Euclidean norm around `centre`; None: the box alone."""
+    radius: "float | torch.Tensor" = 0.0
+    """Of a ball of the Euclidean norm around `centre`, for all or each; without a centre the box counts alone."""
 
     def __len__(self) -> int:
         return len(self.low)
 
     def select(self, which: "torch.Tensor") -> "Domain":
         centre = None if self.centre is None else self.centre[which]
-        return Domain(self.low[which], self.high[which], centre, self.radius)
+        radius = self.radius if isinstance(self.radius, float) else self.radius[which]
+        return Domain(self.low[which], self.high[which], centre, radius)
 
 
 @dataclass(slots=True)
@@ -139,7 +140,8 @@ def over_domain(domain: Domain, rows: Rows) -> "Pair":
     if domain.centre is None:
         return low, high
     at_centre = rows.dot(domain.centre)
-    reach = domain.radius * (1 + 1e-12) * rows.values.flatten(1).square().sum(dim=1).sqrt()
+    radius = domain.radius if isinstance(domain.radius, float) else domain.radius[rows.sample]
+    reach = radius * (1 + 1e-12) * rows.values.flatten(1).square().sum(dim=1).sqrt()
     return low.maximum(at_centre - reach), high.minimum(at_centre + reach)
 
 
