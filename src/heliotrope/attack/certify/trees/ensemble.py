@@ -39,8 +39,13 @@ class Branch:
     left: "Branch | Leaf"
     right: "Branch | Leaf"
     missing_left: bool = False
-    codes_left: frozenset[int] | None = None
-    """Of a category: the codes that lead left; all others, and missing, lead right or as `missing_left` says."""
+    codes: frozenset[int] | None = None
+    """Of a category: the codes that lead to one side; a missing one leads as `missing_left` says."""
+    codes_lead_left: bool = True
+    """To which side they lead; all others lead to the other."""
+
+    def takes_left(self, code: int) -> bool:
+        return (self.codes is not None and code in self.codes) == self.codes_lead_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,11 @@ class Ensemble:
         return total
 
     def linked(self, scores: "Floats") -> "Floats":
-        """Scores as the model answers with them: logits of two classes as -s/2, s/2 are a matter of the caller."""
+        """Scores as the model answers with them."""
         import numpy as np
         from scipy.special import expit, softmax
 
-        scaled = scores * self.factor
+        scaled = scores * self.factor  # of the link: scores themselves are without it
         match self.link:
             case "logistic":
                 high = expit(scaled[:, 1] - scaled[:, 0])
@@ -106,8 +111,10 @@ class Ensemble:
             case "softmax":
                 made: Floats = softmax(scaled, axis=1)
                 return made
+            case "labels":
+                return np.eye(self.classes)[scores.argmax(axis=1)]
             case _:
-                return scaled
+                return scores
 
     def size(self) -> float:
         """The largest sum of absolute values that any input can meet: what rounding errors are relative to."""
@@ -144,8 +151,8 @@ def _ways(node: Branch, low: "Floats", high: "Floats") -> "list[tuple[Branch | L
     first, last = low[at], high[at]
     if first != first:  # missing, which nobody can change
         return [(node.left if node.missing_left else node.right, low, high)]
-    if node.codes_left is not None:
-        return [(node.left if int(first) in node.codes_left else node.right, low, high)]
+    if node.codes is not None:
+        return [(node.left if node.takes_left(int(first)) else node.right, low, high)]
     ways = []
     if first <= node.below:
         upper = high
@@ -176,8 +183,9 @@ def _fall(tree: Branch | Leaf, rows: "Floats", classes: int) -> "Floats":
             continue
         own = rows[which, node.feature]
         missing = np.isnan(own)
-        if node.codes_left is not None:
-            left = np.isin(np.where(missing, -1, own).astype(np.int64), list(node.codes_left))
+        if node.codes is not None:
+            listed = np.isin(np.where(missing, -1, own).astype(np.int64), list(node.codes))
+            left = listed == node.codes_lead_left
         else:
             left = own <= node.below
         left = np.where(missing, node.missing_left, left)
@@ -211,7 +219,8 @@ class Flat:
     leaf: "NDArray[np.bool_]"
     values: "Floats"
     """Nodes x classes; of leaves."""
-    codes_left: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    codes: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    codes_lead_left: bool = True
 
 
 def collect(flat: Flat, root: int = 0) -> Branch | Leaf:
@@ -236,12 +245,12 @@ def collect(flat: Flat, root: int = 0) -> Branch | Leaf:
                 raise NotModelled("a tree is no tree: a node leads back to itself")
             made[at] = Branch(
                 int(flat.feature[at]), float(flat.below[at]), float(flat.above[at]), made[left], made[right],
-                bool(flat.missing_left[at]), flat.codes_left.get(at),
+                bool(flat.missing_left[at]), flat.codes.get(at), flat.codes_lead_left,
             )  # fmt: skip
             stack.pop()
             continue
         state[at] = 1
-        if state.get(left) == 1 and left not in made or state.get(right) == 1 and right not in made:
+        if any(state.get(child) == 1 and child not in made for child in (left, right)):
             raise NotModelled("a tree is no tree: a node leads back to itself")
         stack += [left, right]
     return made[root]

@@ -95,19 +95,15 @@ def _tree(tree: dict[str, Any], group: int, classes: int, weight: float) -> Bran
             left < 0,
             in_class(np.where(left < 0, conditions * weight, 0.0), group, classes),
             _categories(tree),
+            codes_lead_left=False,
         )
     )
 
 
 def _categories(tree: dict[str, Any]) -> dict[int, frozenset[int]]:
-    """By node the codes that lead left: all but those listed. Codes are below 2^24, but no model lists so many."""
+    """By node the codes that lead right."""
     found = {}
     nodes = tree.get("categories_nodes", [])
     for node, start, size in zip(nodes, tree["categories_segments"], tree["categories_sizes"], strict=True):
-        right = frozenset(int(code) for code in tree["categories"][start : start + size])
-        found[int(node)] = frozenset(range(_MOST_CODES)) - right
+        found[int(node)] = frozenset(int(code) for code in tree["categories"][start : start + size])
     return found
-
-
-_MOST_CODES = 4096
-"""Higher codes are as good as unknown: such a category makes the check compare answers and give up."""
