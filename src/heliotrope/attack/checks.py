@@ -10,6 +10,7 @@ from heliotrope.attack._indicators import health_verdict
 from heliotrope.attack._outcome import capped, conclude, ticker
 from heliotrope.attack._pgd import curve_radii, pgd, trace_curve
 from heliotrope.attack._pictures import pack_samples, show_examples
+from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
 from heliotrope.attack.interface import AttackResult, Target
 from heliotrope.attack.search import evasion_search
 from heliotrope.core.errors import InputError
@@ -23,7 +24,15 @@ from heliotrope.subjects.prepare import Prepared, batch_size, prepare
 from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 
-__all__ = ["attack_by_gradients", "effective_threat", "evasion_pgd", "evasion_search"]
+__all__ = [
+    "attack_by_gradients",
+    "certificate_bounds",
+    "certificate_properties",
+    "certificate_smoothing",
+    "effective_threat",
+    "evasion_pgd",
+    "evasion_search",
+]
 
 _SECONDS_PER_PASS = 1.2e-4
 """Forward and backward of one sample through a network of 150,000 weights on one core."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Inside", "look_inside"]
 
 Kind = Literal["torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost"]
-_KINDS: dict[str, Kind] = {kind: kind for kind in ("torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost")}  # type: ignore[misc]
+_KINDS: dict[str, Kind] = {kind: kind for kind in ("torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +44,25 @@ def look_inside(opened: Opened) -> Inside | None:
     asking = getattr(model, "ask", None)
     if kind is None or asking is None or type(asking).__name__ != "_Asking":
         return None
-    match kind:
-        case "sklearn":
-            return Inside("sklearn", asking.estimator, asking.layout, method=asking.method)
-        case "xgboost":
-            return Inside("xgboost", asking.booster, asking.matrix, rounds=asking.trees, margins=asking.margins)
-        case "lightgbm":
-            return Inside("lightgbm", asking.booster, asking.layout.matrix, margins=asking.raw)
-        case "catboost":
-            return Inside("catboost", asking.booster, asking.layout.table, margins=asking.kind == "RawFormulaVal")
-        case "onnx":
-            path = opened.parameters.model.path
-            assert path is not None  # it was opened from there
-            file = read_file(Path(opened.task.root) / path, what="model", expected=model.digests.get(path))
-            return Inside("onnx", file.data, _same)
-        case _:
-            return None
+    makers: dict[str, Callable[[], Inside]] = {
+        "sklearn": lambda: Inside("sklearn", asking.estimator, asking.layout, method=asking.method),
+        "xgboost": lambda: Inside(
+            "xgboost", asking.booster, asking.matrix, rounds=asking.trees, margins=asking.margins
+        ),
+        "lightgbm": lambda: Inside("lightgbm", asking.booster, asking.layout.matrix, margins=asking.raw),
+        "catboost": lambda: Inside(
+            "catboost", asking.booster, asking.layout.table, margins=asking.kind == "RawFormulaVal"
+        ),
+        "onnx": lambda: _onnx(opened),
+    }
+    return makers[kind]() if kind in makers else None
+
+
+def _onnx(opened: Opened) -> Inside:
+    path = opened.parameters.model.path
+    assert path is not None  # it was opened from there
+    file = read_file(Path(opened.task.root) / path, what="model", expected=opened.model.digests.get(path))
+    return Inside("onnx", file.data, _same)
 
 
 def _same(inputs: "Inputs") -> Any:

@@ -26,6 +26,10 @@ class BoxDecider(Protocol):
     def method(self) -> str: ...
 
     @property
+    def asks(self) -> bool:
+        """Whether asking the model decides what bounds cannot, as ties of trees: then it is asked for radii as well."""
+
+    @property
     def classes(self) -> int: ...
 
     def scores(self, matrix: "Floats") -> "Floats":
@@ -50,6 +54,7 @@ class TreeBoxes:
     ensemble: Ensemble
 
     method = "trees-exact"
+    asks = True
 
     @property
     def classes(self) -> int:
@@ -81,6 +86,7 @@ class LinearBoxes:
     link: "Callable[[Floats], Floats]"
 
     method = "linear-exact"
+    asks = False
 
     @property
     def classes(self) -> int:
@@ -96,9 +102,9 @@ class LinearBoxes:
         label: int,
         ask: "Ask",
         *,
-        nodes: int,  # noqa: ARG002 - there is nothing to divide
+        nodes: int,
         ball: Ball | None,
-        whole: "NDArray[np.bool_] | None",  # noqa: ARG002 - all numbers between are counted in: sound
+        whole: "NDArray[np.bool_] | None",
     ) -> Decision:
         import numpy as np
 
@@ -145,6 +151,7 @@ class NetworkBoxes:
     link: "Callable[[Floats], Floats]"
 
     method = "crown"
+    asks = False
 
     @property
     def classes(self) -> int:
@@ -165,8 +172,8 @@ class NetworkBoxes:
         ask: "Ask",
         *,
         nodes: int,
-        ball: Ball | None,  # noqa: ARG002 - the box around it is taken: sound
-        whole: "NDArray[np.bool_] | None",  # noqa: ARG002
+        ball: Ball | None,
+        whole: "NDArray[np.bool_] | None",
     ) -> Decision:
         import torch
 

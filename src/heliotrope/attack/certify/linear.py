@@ -49,7 +49,11 @@ class LinearCertifier:
 
         n = len(inputs)
         known = Certificates(
-            ["undecided"] * n, np.zeros(n, dtype=bool), np.full(n, np.nan), np.full(n, np.nan), methods=[self.method] * n
+            ["undecided"] * n,
+            np.zeros(n, dtype=bool),
+            np.full(n, np.nan),
+            np.full(n, np.nan),
+            methods=[self.method] * n,
         )
         for begin in range(0, n, _BATCH):
             rows = slice(begin, min(begin + _BATCH, n))
@@ -155,11 +159,13 @@ def least_change(slope: "Floats", flat: "Floats", region: Region, eps: "float | 
     steps_high = start * 2.0**40
 
     def at(step: "Floats") -> "Floats":
-        return np.clip(-step * pull, low, high)
+        changed: Floats = np.clip(-step * pull, low, high)
+        return changed
 
     def length(change: "Floats") -> "Floats":
         scaled = np.divide(change, scale, out=np.zeros_like(change), where=scale > 0)
-        return np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+        size: Floats = np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+        return size
 
     plain = at(start)
     if bool((plain == -start * pull).all()):

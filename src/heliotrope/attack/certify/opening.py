@@ -42,7 +42,9 @@ def linear_parts(model: Any, method: str) -> "tuple[Floats, Floats, Callable[[Fl
     """Weight and bias of each class, and what the model makes of the scores. `method` answers."""
     import numpy as np
 
-    if method == "predict_proba" and (kind_of(model) == _SUPPORT_VECTORS or getattr(model, "loss", "") == "modified_huber"):
+    if method == "predict_proba" and (
+        kind_of(model) == _SUPPORT_VECTORS or getattr(model, "loss", "") == "modified_huber"
+    ):
         raise NotModelled(f"probabilities of {type(model).__name__} do not follow its decision function")
     weight, bias = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64).reshape(-1)
     if hasattr(model.coef_, "toarray"):
@@ -107,7 +109,9 @@ def network_of_perceptron(model: Any) -> "Network":
     return builder.network(place)
 
 
-def boxes_of(kind: str, native: Any, *, method: str = "", margins: bool = False, rounds: tuple[int, int] = (0, 0)) -> BoxDecider:
+def boxes_of(
+    kind: str, native: Any, *, method: str = "", margins: bool = False, rounds: tuple[int, int] = (0, 0)
+) -> BoxDecider:
     """What decides boxes of the numbers that a model of this library takes. NotModelled with the fact that prevents it."""
     match kind:
         case "xgboost":
@@ -132,7 +136,9 @@ def _of_sklearn(estimator: Any, method: str) -> BoxDecider:
     if is_linear(estimator):
         return LinearBoxes(*linear_parts(estimator, method))
     if kind_of(estimator) == _PERCEPTRON:
-        return NetworkBoxes(network_of_perceptron(estimator), _link(estimator, "predict_proba", len(estimator.classes_)))
+        return NetworkBoxes(
+            network_of_perceptron(estimator), _link(estimator, "predict_proba", len(estimator.classes_))
+        )
     if not kind_of(estimator).startswith("sklearn."):
         shown = printable(shorten(type(estimator).__name__, 80))
         raise NotModelled(f"{shown} is no model of scikit-learn itself")

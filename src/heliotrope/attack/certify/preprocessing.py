@@ -29,7 +29,11 @@ _OF_CATEGORIES = frozenset(
         "sklearn.preprocessing._target_encoder.TargetEncoder",
     }
 )  # fmt: skip
+_PIPELINE, _UNION = "sklearn.pipeline.Pipeline", "sklearn.pipeline.FeatureUnion"
+_NESTED = frozenset({_PIPELINE, _UNION, "sklearn.compose._column_transformer.ColumnTransformer"})
 _MAX_NESTING = 10
+
+Columns = Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,14 @@ def stages_of(estimator: Any, *, numbers: frozenset[str], columns: Sequence[str]
 
     NotModelled for a step that mixes columns, falls, or takes a moving number for a category.
     """
-    if _kind(estimator) != "sklearn.pipeline.Pipeline":
+    if _kind(estimator) != _PIPELINE:
         return Stages((), estimator)
     *steps, final = (step for _, step in estimator.steps)
     kept = tuple(step for step in steps if step not in (None, "passthrough"))
-    known: Sequence[str] | None = columns
+    known: Columns = columns
     for step in kept:
         known = _require_rising(step, numbers, known, 0)
-    if _kind(final) == "sklearn.pipeline.Pipeline":
+    if _kind(final) == _PIPELINE:
         raise NotModelled("a pipeline ends in a pipeline")
     return Stages(kept, final)
 
@@ -67,12 +71,12 @@ def _kind(step: Any) -> str:
     return f"{type(step).__module__}.{type(step).__qualname__}"
 
 
-def _require_rising(step: Any, numbers: frozenset[str], columns: Sequence[str] | None, depth: int) -> Sequence[str] | None:
+def _require_rising(step: Any, numbers: frozenset[str], columns: Columns, depth: int) -> Columns:
     """What comes out, by name; None where that is no longer known, and so no category can be told from a number."""
     kind, shown = _kind(step), printable(shorten(type(step).__name__, 60))
     if depth > _MAX_NESTING:
         raise NotModelled("its steps are nested too deeply")
-    if step in (None, "passthrough", "drop") if isinstance(step, str | None) else False:
+    if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return columns
     if kind in _RISING:
         same = kind.startswith("sklearn.preprocessing") or (kind.endswith("SimpleImputer") and not step.add_indicator)
@@ -81,22 +85,26 @@ def _require_rising(step: Any, numbers: frozenset[str], columns: Sequence[str] |
         if columns is None or any(name in numbers for name in columns):
             raise NotModelled(f"{shown} takes numbers that may change for categories")
         return None
-    if kind == "sklearn.pipeline.Pipeline":
-        known = columns
+    if kind in _NESTED:
+        return _within(step, kind, numbers, columns, depth)
+    raise NotModelled(f"{shown} is no step that is known to rise with each number")
+
+
+def _within(step: Any, kind: str, numbers: frozenset[str], columns: Columns, depth: int) -> Columns:
+    """Steps that are made of steps."""
+    if kind == _PIPELINE:
         for _, inner in step.steps:
-            known = _require_rising(inner, numbers, known, depth + 1)
-        return known
-    if kind == "sklearn.pipeline.FeatureUnion":
+            columns = _require_rising(inner, numbers, columns, depth + 1)
+        return columns
+    if kind == _UNION:
         for _, inner in step.transformer_list:
             _require_rising(inner, numbers, columns, depth + 1)
         return None
-    if kind == "sklearn.compose._column_transformer.ColumnTransformer":
-        if columns is None:
-            raise NotModelled(f"{shown} comes after other steps")
-        for _, inner, chosen in step.transformers_:
-            _require_rising(inner, numbers, _chosen(chosen, columns), depth + 1)
-        return None
-    raise NotModelled(f"{shown} is no step that is known to rise with each number")
+    if columns is None:
+        raise NotModelled("columns are chosen by name after other steps")
+    for _, inner, chosen in step.transformers_:
+        _require_rising(inner, numbers, _chosen(chosen, columns), depth + 1)
+    return None
 
 
 def _chosen(chosen: Any, columns: Sequence[str]) -> list[str]:

@@ -67,7 +67,13 @@ def certified_radius(probability: float, sigma: float) -> float:
 
 
 def smooth(
-    served: "Served", inputs: "Inputs", smoothing: Smoothing, *, seed: int, rows: "NDArray[np.int64] | None" = None, tick: Tick = silent
+    served: "Served",
+    inputs: "Inputs",
+    smoothing: Smoothing,
+    *,
+    seed: int,
+    rows: "NDArray[np.int64] | None" = None,
+    tick: Tick = silent,
 ) -> Smoothed:
     """Ask about noisy copies of each sample. The noise of a sample depends on seed and row alone.
 

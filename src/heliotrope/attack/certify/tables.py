@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heliotrope.attack._space import Rows
-    from heliotrope.subjects.interface import Inputs
+    from heliotrope.attack._space import Points, Rows
 
     Floats = NDArray[np.float64]
 
@@ -38,9 +37,9 @@ class TableCertifier:
     """One model on the samples of a space."""
 
     space: Space
-    matrix: "Callable[[Inputs], Any]"
+    matrix: "Callable[[Any], Any]"
     """A batch as the numbers that the decider takes."""
-    served: "Callable[[Inputs], Floats]"
+    served: "Callable[[Any], Floats]"
     decider: BoxDecider
 
     @property
@@ -72,20 +71,20 @@ class TableCertifier:
         n = len(self.space.centres)
         everything = np.arange(n)
         right = self._answers(self.space.centres, everything) == labels
-        known = Certificates(
-            ["undecided"] * n, right, np.full(n, np.nan), np.full(n, np.nan), methods=[""] * n
-        )
+        known = Certificates(["undecided"] * n, right, np.full(n, np.nan), np.full(n, np.nan), methods=[""] * n)
         drivers = self._drivers()
         for row in range(n):
             if right[row]:
-                self._one(known, row, int(labels[row]), eps, budget, drivers)
+                self._one(known, row, int(labels[row]), eps=eps, budget=budget, drivers=drivers)
             else:
                 known.verdicts[row], known.methods[row], known.radius[row] = "broken", "clean", 0.0
                 known.examples[row] = self.space.centres[row]
             tick((row + 1) / n)
         return known
 
-    def _one(self, known: Certificates, row: int, label: int, eps: float, budget: Budget, drivers: "_Drivers") -> None:
+    def _one(
+        self, known: Certificates, row: int, label: int, *, eps: float, budget: Budget, drivers: "_Drivers"
+    ) -> None:
         verdict, lead, example, nodes = self._decide(row, label, eps, budget.nodes, drivers)
         known.nodes += nodes
         known.verdicts[row], known.margin[row] = verdict, lead
@@ -94,16 +93,17 @@ class TableCertifier:
             known.examples[row] = example
         if not budget.radii:
             return
+        blind = not self.decider.asks
         low, high = (eps, 2 * eps) if verdict == "certified" else (0.0, eps)
         while verdict == "certified" and high < 2**10 * eps:
-            again, _, _, nodes = self._decide(row, label, high, budget.nodes, drivers)
+            again, _, _, nodes = self._decide(row, label, high, budget.nodes, drivers, blind=blind)
             known.nodes += nodes
             if again != "certified":
                 break
             low, high = high, 2 * high
         for _ in range(budget.radii):
             middle = (low + high) / 2
-            again, _, example, nodes = self._decide(row, label, middle, budget.nodes, drivers)
+            again, _, example, nodes = self._decide(row, label, middle, budget.nodes, drivers, blind=blind)
             known.nodes += nodes
             if again == "certified":
                 low = middle
@@ -117,7 +117,7 @@ class TableCertifier:
         known.radius[row] = low
 
     def _decide(
-        self, row: int, label: int, eps: float, nodes: int, drivers: "_Drivers"
+        self, row: int, label: int, eps: float, nodes: int, drivers: "_Drivers", *, blind: bool = False
     ) -> "tuple[Any, float, Floats | None, int]":
         """Verdict, lead, a broken point of the space, and the parts that were looked at."""
         import numpy as np
@@ -135,7 +135,17 @@ class TableCertifier:
                 break
             first, last = codes(low), codes(high)
             ends = self._numbers(np.stack([first, last]), np.array([row, row]))
-            finder = _Finder(self, which, codes(centre), first, last, drivers, label, eps)
+            finder = _Finder(
+                self,
+                which,
+                centre=codes(centre),
+                low=first,
+                high=last,
+                drivers=drivers,
+                label=label,
+                eps=eps,
+                blind=blind,
+            )
             ball = self._ball(ends, codes(centre), row, eps, drivers)
             whole = drivers.whole if drivers.plain.all() else None
             below, above = np.minimum(ends[0], ends[1]), np.maximum(ends[0], ends[1])
@@ -172,10 +182,12 @@ class TableCertifier:
         scale = np.where(drivers.of >= 0, self.space.scale[drivers.of], 0.0)
         weight = np.where(scale > 0, 1 / np.square(np.maximum(scale, 1e-150)), 0.0)
         largest = np.nan_to_num(np.fmax(np.abs(ends[0]), np.abs(ends[1])))
-        rounding = float(np.sqrt((np.square(largest * 2.0**-22) * weight).sum()))  # to float32, before they are compared
+        rounding = float(
+            np.sqrt((np.square(largest * 2.0**-22) * weight).sum())
+        )  # to float32, before they are compared
         return Ball(np.clip(numbers, np.fmin(*ends), np.fmax(*ends)), weight, eps * (1 + 1e-9) + rounding)
 
-    def _numbers(self, points: "Floats", which: "Rows") -> "Floats":
+    def _numbers(self, points: "Points", which: "Rows") -> "Floats":
         import numpy as np
 
         made = self.matrix(self.space.decode(points, which))
@@ -183,7 +195,7 @@ class TableCertifier:
         flat: Floats = made.reshape(len(points), -1).astype(np.float64)
         return flat
 
-    def _answers(self, points: "Floats", which: "Rows") -> "NDArray[np.int64]":
+    def _answers(self, points: "Points", which: "Rows") -> "NDArray[np.int64]":
         answers: NDArray[np.int64] = self.served(self.space.decode(points, which)).argmax(axis=1)
         return answers
 
@@ -246,13 +258,16 @@ class _Finder:
         self,
         owner: TableCertifier,
         which: "Rows",
+        *,
         centre: "Floats",
         low: "Floats",
         high: "Floats",
         drivers: _Drivers,
         label: int,
         eps: float,
+        blind: bool,
     ) -> None:
+        self._blind = blind
         self._owner, self._which, self._centre, self._low, self._high = owner, which, centre, low, high
         self._drivers, self._label, self._eps = drivers, label, eps
         self.example: Floats | None = None
@@ -260,7 +275,7 @@ class _Finder:
     def __call__(self, below: "Floats", above: "Floats") -> bool | None:
         import numpy as np
 
-        point = self._realised(below, above)
+        point = None if self._blind else self._realised(below, above)
         if point is None:
             return None
         owner = self._owner
@@ -293,7 +308,7 @@ class _Finder:
             if bool((up & down).any()):
                 return None
             low, high = np.where(up, point, low), np.where(down, point, high)
-            guess = self._direct(point, up, down, below, above, low, high)
+            guess = self._direct(point, up=up, down=down, below=below, above=above, low=low, high=high)
             point = np.where(up | down, guess, point).astype(space.centres.dtype).astype(np.float64)
         return None
 
@@ -305,6 +320,7 @@ class _Finder:
     def _direct(
         self,
         point: "Floats",
+        *,
         up: "NDArray[np.bool_]",
         down: "NDArray[np.bool_]",
         below: "Floats",

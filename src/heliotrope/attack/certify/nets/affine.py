@@ -89,7 +89,7 @@ class Input:
     def interval(self, *inputs: "Pair") -> "Pair":
         return inputs[0]
 
-    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":  # noqa: ARG002
+    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":
         return None
 
 
@@ -113,7 +113,7 @@ class Linear(Affine):
     def absolute(self, inputs: "torch.Tensor") -> "torch.Tensor":
         return inputs @ self.weight.abs().T
 
-    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:  # noqa: ARG002
+    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:
         return (Rows(rows.values @ self.weight, rows.sample),)
 
 
@@ -166,7 +166,9 @@ class Conv(Affine):
                 )
             ]
             return (Rows(self._backward(rows.values, self.padding, extra), rows.sample),)
-        top, left = (start * stride - pad for start, stride, pad in zip(rows.origin, self.stride, self.padding, strict=True))
+        top, left = (
+            start * stride - pad for start, stride, pad in zip(rows.origin, self.stride, self.padding, strict=True)
+        )
         values = self._window(rows.values)
         down, right = top + values.shape[2], left + values.shape[3]
         values = values[:, :, max(0, -top) : values.shape[2] - max(0, down - height)]
@@ -175,9 +177,7 @@ class Conv(Affine):
             return (Rows(values, rows.sample),)
         return (Rows(values, rows.sample, (max(0, top), max(0, left))),)
 
-    def _backward(
-        self, values: "torch.Tensor", padding: "tuple[int, int]", extra: "list[int]"
-    ) -> "torch.Tensor":
+    def _backward(self, values: "torch.Tensor", padding: "tuple[int, int]", extra: "list[int]") -> "torch.Tensor":
         import torch
 
         # Rows that the forward pass never looked at (a stride that does not come out even) have no weight.
@@ -298,7 +298,7 @@ class Sum:
             total = total + value
         return gamma(len(magnitudes), unit) * total
 
-    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:  # noqa: ARG002
+    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:
         return tuple(Rows(rows.values * sign, rows.sample, rows.origin) for sign in self.signs)
 
 
@@ -320,9 +320,9 @@ class Concat:
 
         return torch.cat([low for low, _ in inputs], dim=1), torch.cat([high for _, high in inputs], dim=1)
 
-    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":  # noqa: ARG002
+    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":
         return None
 
-    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:  # noqa: ARG002
-        parts = rows.values.split(list(self.sizes), dim=1)
+    def transpose(self, rows: Rows, shapes: tuple[tuple[int, ...], ...]) -> tuple[Rows, ...]:
+        parts: tuple[torch.Tensor, ...] = rows.values.split(list(self.sizes), dim=1)  # type: ignore[no-untyped-call]
         return tuple(Rows(part, rows.sample, rows.origin) for part in parts)

@@ -56,7 +56,9 @@ class Bounds:
     """Of maxima: the entry of each window that stands for it."""
 
 
-def bound(network: Network, domain: Domain, *, refine: bool = True, splits: "dict[int, torch.Tensor] | None" = None) -> Bounds:
+def bound(
+    network: Network, domain: Domain, *, refine: bool = True, splits: "dict[int, torch.Tensor] | None" = None
+) -> Bounds:
     """Intervals of all nodes; with `refine`, linear bounds where an interval does not settle on which side of a bend it lies.
 
     `splits`: of nodes in front of a rectifier, 1 where the value is known not to be negative, -1 where not to be positive.

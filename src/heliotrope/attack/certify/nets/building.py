@@ -104,7 +104,13 @@ class Builder:
         return self.add(operation, (source,), (weight.shape[0], *sides), label)
 
     def average(
-        self, source: int, label: str, *, size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] = (0, 0)
+        self,
+        source: int,
+        label: str,
+        *,
+        size: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int] = (0, 0),
     ) -> int:
         """The mean of each window, zeros of the padding included."""
         import torch
@@ -118,7 +124,8 @@ class Builder:
     ) -> int:
         shape = self.shape_of(source)
         sides = tuple(
-            (whole + 2 * pad - one) // step + 1 for whole, pad, one, step in zip(shape[1:], padding, size, stride, strict=True)
+            (whole + 2 * pad - one) // step + 1
+            for whole, pad, one, step in zip(shape[1:], padding, size, stride, strict=True)
         )
         if len(shape) != 3 or min(sides) < 1:
             raise NotModelled(f"{label} is a maximum over samples of shape {list(shape)}")

@@ -28,6 +28,16 @@ _SPLIT_AT_MOST = 2000
 _DIRECT = "sums are made by direct summation in any order in {kind}: no Winograd or Fourier convolutions, no reduced precision"
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is asked, and what is known so far."""
+
+    known: Certificates
+    region: Region
+    budget: Budget
+    deadline: float | None
+
+
 @dataclass(frozen=True)
 class NetworkCertifier:
     """A network that was read, and the model as it is served."""
@@ -59,13 +69,15 @@ class NetworkCertifier:
         for begin in range(0, n, self.batch):
             rows = np.arange(begin, min(begin + self.batch, n))
             if deadline is None or time.monotonic() < deadline:
-                self._batch(known, rows, inputs[rows], labels[rows], region, budget, deadline)
+                self._batch(_Work(known, region, budget, deadline), rows, inputs[rows], labels[rows])
             else:
                 known.right[rows] = self.served(inputs[rows]).argmax(axis=1) == labels[rows]
             tick((begin + len(rows)) / n)
         return known
 
-    def margins(self, inputs: "Inputs", labels: "NDArray[np.int64]", region: Region, eps: float | None = None) -> "Floats":
+    def margins(
+        self, inputs: "Inputs", labels: "NDArray[np.int64]", region: Region, eps: float | None = None
+    ) -> "Floats":
         """By sample and class a lower bound of the lead of the label over it; infinite for the label itself."""
         import torch
 
@@ -91,18 +103,10 @@ class NetworkCertifier:
         largest = low.abs().maximum(high.abs()).amax(dim=1)
         return self.network.ties * 32 * self.network.unit * (1 + largest)
 
-    def _batch(
-        self,
-        known: Certificates,
-        rows: "NDArray[np.int64]",
-        inputs: "Inputs",
-        labels: "NDArray[np.int64]",
-        region: Region,
-        budget: Budget,
-        deadline: float | None,
-    ) -> None:
+    def _batch(self, work: _Work, rows: "NDArray[np.int64]", inputs: "Inputs", labels: "NDArray[np.int64]") -> None:
         import torch
 
+        known, budget = work.known, work.budget
         right = self.served(inputs).argmax(axis=1) == labels
         known.right[rows] = right
         for place in (~right).nonzero()[0].tolist():
@@ -112,7 +116,7 @@ class NetworkCertifier:
         if not len(kept):
             return
         answers = torch.from_numpy(labels[kept])
-        domain = _domain(inputs[kept], region)
+        domain = _domain(inputs[kept], work.region)
         with torch.no_grad():
             leads, bounds = self._leads(domain, answers)
         known.margin[rows[kept]] = leads.amin(dim=1).numpy()
@@ -124,11 +128,11 @@ class NetworkCertifier:
             _broken(known, rows[kept[int(open_[place])]], example.numpy(), "ascent")
         open_ = open_[[place for place in range(len(open_)) if place not in found]]
         if len(open_) and budget.steps:
-            open_ = self._improved(known, rows[kept], bounds, leads, open_, budget.steps, answers)
+            open_ = self._improved(work, rows[kept], bounds, leads, open_)
         for place in open_.tolist() if budget.nodes else ():
-            self._split(known, rows[kept[place]], domain.select(torch.tensor([place])), int(answers[place]), budget, deadline)
+            self._split(work, rows[kept[place]], domain.select(torch.tensor([place])), int(answers[place]))
         if budget.radii:
-            self._radii(known, rows[kept], inputs[kept], labels[kept], region, budget)
+            self._radii(work, rows[kept], inputs[kept], labels[kept])
 
     def _asked(self, inputs: "torch.Tensor") -> "torch.Tensor":
         import torch
@@ -136,33 +140,26 @@ class NetworkCertifier:
         return torch.from_numpy(self.served(inputs.numpy()))
 
     def _improved(
-        self,
-        known: Certificates,
-        rows: "NDArray[np.int64]",
-        bounds: Bounds,
-        leads: "torch.Tensor",
-        open_: "torch.Tensor",
-        steps: int,
-        labels: "torch.Tensor",
+        self, work: _Work, rows: "NDArray[np.int64]", bounds: Bounds, leads: "torch.Tensor", open_: "torch.Tensor"
     ) -> "torch.Tensor":
         """Ascent on the leads that are not proven yet; those samples that stay open."""
         import torch
 
         pairs = (leads[open_] <= 0).nonzero()
         sample, other = open_[pairs[:, 0]], pairs[:, 1]
-        spec = _leading(labels, self.network.classes)[sample, other]
+        spec = _leading(leads.argmax(dim=1), self.network.classes)[sample, other]
         needed = self._needed(bounds)[sample]
-        best, _, _ = climb(self.network, bounds, Rows(spec, sample), steps=steps, enough=float(needed.max()))
+        best, _, _ = climb(
+            self.network, bounds, Rows(spec, sample), steps=work.budget.steps, enough=float(needed.max())
+        )
         low = best.low - needed
         leads[sample, other] = torch.maximum(leads[sample, other], low)
         worst = leads.amin(dim=1)
-        known.margin[rows[open_.numpy()]] = worst[open_].numpy()
-        _certified(known, rows[open_[worst[open_] > 0].numpy()], "crown, slopes optimised")
+        work.known.margin[rows[open_.numpy()]] = worst[open_].numpy()
+        _certified(work.known, rows[open_[worst[open_] > 0].numpy()], "crown, slopes optimised")
         return open_[worst[open_] <= 0]
 
-    def _split(
-        self, known: Certificates, row: int, domain: Domain, label: int, budget: Budget, deadline: float | None
-    ) -> None:
+    def _split(self, work: _Work, row: int, domain: Domain, label: int) -> None:
         """Branch and bound over all classes in turn; broken by the first counterexample."""
         import torch
 
@@ -173,12 +170,12 @@ class NetworkCertifier:
         needed = float(self._needed(bounds)[0])
         spec = _leading(torch.tensor([label]), self.network.classes)[0]
         wrong = lambda points: self._asked(points).argmax(dim=1) != label  # noqa: E731 - named for what it says
-        left, worst = budget.nodes, float("inf")
+        known, left, worst = work.known, work.budget.nodes, float("inf")
         for other in leads[0].argsort().tolist():
             if float(leads[0, other]) > 0:
                 continue
             goal = Goal(spec[other][None], torch.tensor([-needed], dtype=torch.float64))
-            decided = split_until_decided(self.network, domain, goal, wrong, nodes=left, deadline=deadline)
+            decided = split_until_decided(self.network, domain, goal, wrong, nodes=left, deadline=work.deadline)
             known.nodes += decided.nodes
             left -= decided.nodes
             if decided.example is not None:
@@ -191,23 +188,16 @@ class NetworkCertifier:
         _certified(known, [row], "branch and bound")
         known.margin[row] = max(float(known.margin[row]), 0.0)
 
-    def _radii(
-        self,
-        known: Certificates,
-        rows: "NDArray[np.int64]",
-        inputs: "Inputs",
-        labels: "NDArray[np.int64]",
-        region: Region,
-        budget: Budget,
-    ) -> None:
+    def _radii(self, work: _Work, rows: "NDArray[np.int64]", inputs: "Inputs", labels: "NDArray[np.int64]") -> None:
         """Halve between what is proven and what is not; by linear bounds alone, so a radius can be smaller than eps."""
         import numpy as np
 
+        known, region = work.known, work.region
         low, high = np.zeros(len(rows)), np.full(len(rows), 2 * region.eps)
         certified = np.array([known.verdicts[row] == "certified" for row in rows.tolist()])
         low[certified] = region.eps
         high[~certified] = region.eps
-        for _ in range(budget.radii):
+        for _ in range(work.budget.radii):
             middle = (low + high) / 2
             shape = (-1, *[1] * (inputs.ndim - 1))
             scaled = Region(region.norm, 1.0, region.low, region.high, middle.reshape(shape) * np.asarray(region.scale))

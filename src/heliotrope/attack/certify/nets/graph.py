@@ -24,14 +24,10 @@ class Operation(Protocol):
     def forward(self, *inputs: "torch.Tensor") -> "torch.Tensor":
         """The exact value, up to rounding in float64."""
 
-    def interval(
-        self, *inputs: "tuple[torch.Tensor, torch.Tensor]"
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
+    def interval(self, *inputs: "tuple[torch.Tensor, torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor]":
         """Lowest and highest value over boxes of inputs."""
 
-    def rounding(
-        self, unit: float, *magnitudes: "torch.Tensor"
-    ) -> "torch.Tensor | None":
+    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":
         """How far the served value may be from the exact one of the same inputs, whose absolute values are at most these.
 
         None: it is exact.
@@ -76,5 +72,3 @@ class Network:
 
     def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
         return self.values(inputs)[-1]
-
-

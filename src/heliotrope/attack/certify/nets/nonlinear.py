@@ -83,7 +83,7 @@ class Sigmoidal:
         return torch.full_like(magnitudes[0], 2 * _LIBRARY * unit)  # values are at most 1
 
     def band(self, low: "torch.Tensor", high: "torch.Tensor") -> Band:
-        """f less its smallest slope still rises, so it lies between its values at both ends."""
+        """F less its smallest slope still rises, so it lies between its values at both ends."""
         import torch
 
         at_low, at_high = self.forward(low), self.forward(high)
@@ -113,16 +113,14 @@ class MaxPool:
         low, high = inputs[0]
         return self.forward(low), self.forward(high)
 
-    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":  # noqa: ARG002
+    def rounding(self, unit: float, *magnitudes: "torch.Tensor") -> "torch.Tensor | None":
         return None
 
     def band(self, low: "torch.Tensor", high: "torch.Tensor") -> "tuple[torch.Tensor, Band]":
         """Which entry of each window has the highest lower end, and how far above it the maximum can be."""
         import torch
 
-        at_least, which = torch.nn.functional.max_pool2d(
-            low, self.size, self.stride, self.padding, return_indices=True
-        )
+        at_least, which = torch.nn.functional.max_pool2d(low, self.size, self.stride, self.padding, return_indices=True)
         rest = high.flatten(2)
         above = torch.empty_like(at_least)
         # The highest upper end among all others of the window: pad with what no value reaches, unfold, strike out the chosen.

@@ -125,8 +125,13 @@ def climb(
             for place, side in sides.items()
         }
     free = [*slopes.values(), *betas.values()]
+    if not free:  # nothing to choose
+        with torch.no_grad():
+            return lower(network, known, rows, slopes=slopes), slopes, betas
     best: Lowered | None = None
-    optimiser = torch.optim.Adam([{"params": list(slopes.values()), "lr": _RATE}, {"params": list(betas.values()), "lr": _RATE / 5}])
+    optimiser = torch.optim.Adam(
+        [{"params": list(slopes.values()), "lr": _RATE}, {"params": list(betas.values()), "lr": _RATE / 5}]
+    )
     for step in range(steps + 1):
         last = step == steps
         for value in free:

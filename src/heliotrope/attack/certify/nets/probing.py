@@ -38,7 +38,7 @@ def search(
         point = middle if start == 0 else part.low + noise * (part.high - part.low)
         size = (part.high - part.low) * (1.25 / _STEPS)
         for _ in range(_STEPS):
-            point = point.detach().requires_grad_(True)  # noqa: FBT003 - torch's own name
+            point = point.detach().requires_grad_(True)
             scores = network.forward(point)
             own = scores.gather(1, labels[left, None])
             lead = (own - scores.scatter(1, labels[left, None], -torch.inf).amax(dim=1, keepdim=True))[:, 0]
@@ -81,7 +81,7 @@ def _direction(domain: Domain, gradient: "torch.Tensor") -> "torch.Tensor":
     if domain.centre is None:
         return gradient.sign()
     flat = gradient.flatten(1)
-    unit = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-300) * flat.shape[1] ** 0.5
+    unit: torch.Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-300) * flat.shape[1] ** 0.5
     return unit.reshape(gradient.shape)
 
 
@@ -92,4 +92,5 @@ def _projected(domain: Domain, points: "torch.Tensor") -> "torch.Tensor":
     change = points - domain.centre
     length = change.flatten(1).norm(dim=1).clamp_min(1e-300)
     share = (domain.radius / length).clamp_max(1).reshape(-1, *[1] * (points.ndim - 1))
-    return domain.centre + change * share
+    projected: torch.Tensor = domain.centre + change * share
+    return projected

@@ -108,7 +108,7 @@ def split_until_decided(
         for index in (possible & (lows <= 0)).nonzero()[:, 0].tolist():
             where = _worst_bend(network, known, found, index)
             if where is None:
-                lows[index], example = _last_resort(network, everywhere, goal, sides, index, wrong)
+                lows[index], example = _last_resort(network, everywhere, goal, sides, index=index, wrong=wrong)
                 if example is not None:
                     return Decided(proven=False, low=float(lows.min()), nodes=looked, example=example)
                 if lows[index] <= 0:
@@ -133,7 +133,9 @@ def _possible(known: Bounds, places: list[int]) -> "torch.Tensor":
     return fine
 
 
-def _bounded(network: Network, known: Bounds, goal: Goal, sides: "Tensors", steps: int = _STEPS) -> "tuple[torch.Tensor, Lowered]":
+def _bounded(
+    network: Network, known: Bounds, goal: Goal, sides: "Tensors", steps: int = _STEPS
+) -> "tuple[torch.Tensor, Lowered]":
     """Of every part the lower bound of its best function, and how it came about."""
     import torch
 
@@ -191,7 +193,7 @@ def _worst_bend(network: Network, known: Bounds, found: Lowered, index: int) -> 
 
 
 def _last_resort(
-    network: Network, domain: Domain, goal: Goal, sides: "Tensors", index: int, wrong: "Wrong"
+    network: Network, domain: Domain, goal: Goal, sides: "Tensors", *, index: int, wrong: "Wrong"
 ) -> "tuple[float, torch.Tensor | None]":
     """A part without open bends: its network is affine, and only multipliers and the corner decide."""
     import torch

@@ -4,8 +4,10 @@ Comparisons are turned into closed intervals of the numbers that the library com
 trees of scikit-learn, float64 in LightGBM and histogram boosting), so that no rounding is left between a threshold and a box.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from heliotrope.attack.certify.nets.graph import NotModelled
@@ -107,10 +109,9 @@ class Ensemble:
         match self.link:
             case "logistic":
                 high = expit(scaled[:, 1] - scaled[:, 0])
-                return np.stack([1 - high, high], axis=1)
+                return np.array([1 - high, high], dtype=np.float64).T
             case "softmax":
-                made: Floats = softmax(scaled, axis=1)
-                return made
+                return np.asarray(softmax(scaled, axis=1))
             case "labels":
                 return np.eye(self.classes)[scores.argmax(axis=1)]
             case _:
@@ -122,6 +123,7 @@ class Ensemble:
 
         return float(np.abs(self.base).max() + sum(_largest(tree) for tree in self.trees))
 
+    @cached_property
     def doubt(self) -> float:
         """A lead within this may have another sign in the library's own sums, or vanish in its link."""
         return 4 * (len(self.trees) + 4) * self.unit * self.size() + 1e-6 * (1 if self.link != "identity" else 0)
@@ -149,7 +151,7 @@ class Ensemble:
 def _ways(node: Branch, low: "Floats", high: "Floats") -> "list[tuple[Branch | Leaf, Floats, Floats]]":
     at = node.feature
     first, last = low[at], high[at]
-    if first != first:  # missing, which nobody can change
+    if math.isnan(first):  # missing, which nobody can change
         return [(node.left if node.missing_left else node.right, low, high)]
     if node.codes is not None:
         return [(node.left if node.takes_left(int(first)) else node.right, low, high)]

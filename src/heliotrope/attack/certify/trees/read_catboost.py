@@ -37,7 +37,14 @@ def from_catboost(booster: Any, *, raw: bool = False) -> Ensemble:
     if not trees:
         raise NotModelled("it holds no trees")
     link: Link = "identity" if raw else "softmax" if classes > 2 else "logistic"
-    return Ensemble(trees, np.array(bias, dtype=np.float64), max(1, len(booster.feature_names_)), single=True, link=link, unit=2.0**-53)
+    return Ensemble(
+        trees,
+        np.array(bias, dtype=np.float64),
+        max(1, len(booster.feature_names_)),
+        single=True,
+        link=link,
+        unit=2.0**-53,
+    )
 
 
 def _features(document: dict[str, Any]) -> dict[int, tuple[int, bool | None]]:
@@ -71,12 +78,19 @@ def _value(value: Any, classes: int, scale: float) -> Leaf:
     return Leaf(np.array([0.0, values[0]]) if len(values) == 1 else values[:classes])
 
 
-def _oblivious(tree: dict[str, Any], features: dict[int, tuple[int, bool | None]], classes: int, scale: float) -> Branch | Leaf:
+def _oblivious(
+    tree: dict[str, Any], features: dict[int, tuple[int, bool | None]], classes: int, scale: float
+) -> Branch | Leaf:
     """Every level asks one question; a yes sets that bit of the leaf's index."""
     splits = [_split(split, features) for split in tree.get("splits") or ()]
     values = tree["leaf_values"]
     width = len(values) >> len(splits)
-    if len(splits) > _MAX_DEPTH or width not in (1, classes) or width << len(splits) != len(values) or len(values) > MAX_NODES:
+    if (
+        len(splits) > _MAX_DEPTH
+        or width not in (1, classes)
+        or width << len(splits) != len(values)
+        or len(values) > MAX_NODES
+    ):
         raise NotModelled("a tree is damaged")
     level: list[Branch | Leaf] = [
         _value(values[index * width : (index + 1) * width], classes, scale) for index in range(1 << len(splits))
@@ -87,11 +101,13 @@ def _oblivious(tree: dict[str, Any], features: dict[int, tuple[int, bool | None]
     return level[0]
 
 
-def _free(node: dict[str, Any], features: dict[int, tuple[int, bool | None]], classes: int, scale: float, depth: int) -> Branch | Leaf:
+def _free(
+    node: dict[str, Any], features: dict[int, tuple[int, bool | None]], classes: int, scale: float, depth: int
+) -> Branch | Leaf:
     if "split" not in node:
         return _value(node["value"], classes, scale)
     if depth > _MAX_DEPTH:
         raise NotModelled("a tree is too deep")
     flat, below, above, left = _split(node["split"], features)
-    parts = (_free(node[side], features, classes, scale, depth + 1) for side in ("left", "right"))
-    return Branch(flat, below, above, *parts, left)
+    yes, no = (_free(node[side], features, classes, scale, depth + 1) for side in ("right", "left"))
+    return Branch(flat, below, above, no, yes, left)

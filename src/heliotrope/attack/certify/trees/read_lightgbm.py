@@ -44,12 +44,19 @@ def from_lightgbm(booster: Any, *, raw: bool = False) -> Ensemble:
     count = max(classes, 2)
     share = 1.0 / max(1, len(blocks) // each) if "average_output" in head.splitlines() else 1.0
     trees = tuple(
-        _tree(dict(line.split("=", 1) for line in block.splitlines() if "=" in line), index % each if classes > 1 else 1, count, share)
+        _tree(
+            dict(line.split("=", 1) for line in block.splitlines() if "=" in line),
+            index % each if classes > 1 else 1,
+            count,
+            share,
+        )
         for index, block in enumerate(blocks)
     )
     features = int(header["max_feature_idx"]) + 1
     unit = 2.0**-53
-    return Ensemble(trees, np.zeros(count), features, single=False, link="identity" if raw else link, factor=factor, unit=unit)
+    return Ensemble(
+        trees, np.zeros(count), features, single=False, link="identity" if raw else link, factor=factor, unit=unit
+    )
 
 
 def _tree(fields: dict[str, str], group: int, classes: int, share: float) -> Branch | Leaf:

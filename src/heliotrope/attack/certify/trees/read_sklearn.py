@@ -64,7 +64,10 @@ def _boosted(estimator: Any) -> Ensemble:
     start = np.asarray(estimator._raw_predict_init(np.zeros((1, features), dtype=np.float32)))[0]  # noqa: SLF001 - compared with answers afterwards
     base = np.array([0.0, start[0]]) if classes == 2 else start
     trees = tuple(
-        _tree(one.tree_, in_class(one.tree_.value[:, 0, 0] * estimator.learning_rate, 1 if classes == 2 else place, classes))
+        _tree(
+            one.tree_,
+            in_class(one.tree_.value[:, 0, 0] * estimator.learning_rate, 1 if classes == 2 else place, classes),
+        )
         for round_ in estimator.estimators_
         for place, one in enumerate(round_)
     )
@@ -92,9 +95,15 @@ def _histograms(estimator: Any) -> Ensemble:
             trees.append(
                 collect(
                     Flat(
-                        nodes["feature_idx"].astype(np.int64), below, above, nodes["left"].astype(np.int64),
-                        nodes["right"].astype(np.int64), nodes["missing_go_to_left"].astype(bool), leaf, values,
-                    )  # fmt: skip
+                        nodes["feature_idx"].astype(np.int64),
+                        below,
+                        above,
+                        nodes["left"].astype(np.int64),
+                        nodes["right"].astype(np.int64),
+                        nodes["missing_go_to_left"].astype(bool),
+                        leaf,
+                        values,
+                    )
                 )
             )
     link: Link = "logistic" if classes == 2 else "softmax"

@@ -45,7 +45,7 @@ class Ball:
         gap = np.where(np.isnan(gap), 0.0, gap)
         with np.errstate(invalid="ignore", over="ignore"):
             distance = (np.square(gap) * self.weight).sum(axis=-1)
-        meets: NDArray[np.bool_] = ~(distance > self.radius**2 * (1 + 1e-9))
+        meets: NDArray[np.bool_] = np.asarray(~(distance > self.radius**2 * (1 + 1e-9)))
         return meets
 
 
@@ -73,12 +73,13 @@ def decide(
 
     `whole`: features that take whole numbers only.
     """
+    search = _Search(ensemble, low, high, ask, ball, whole)
     leaves = ensemble.reachable(low, high)
     worst, used, open_ = float("inf"), 0, False
     for other in range(ensemble.classes):
         if other == label:
             continue
-        found = _against(ensemble, leaves, low, high, label, other, ask, nodes - used, ball, whole)
+        found = search.against(leaves, label, other, nodes - used)
         used += found.nodes
         worst = min(worst, found.lead)
         if found.verdict == "broken":
@@ -87,66 +88,79 @@ def decide(
     return Decision("undecided" if open_ else "certified", worst, used)
 
 
-def _against(
-    ensemble: Ensemble,
-    leaves: list[Leaves],
-    low: "Floats",
-    high: "Floats",
-    label: int,
-    other: int,
-    ask: "Ask",
-    nodes: int,
-    ball: Ball | None,
-    whole: "NDArray[np.bool_] | None",
-) -> Decision:
-    import numpy as np
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One box, and what may be asked about it."""
 
-    doubt = ensemble.doubt()
-    fixed = float(ensemble.base[label] - ensemble.base[other])
-    trees, leads = [], []
-    for tree in leaves:
-        lead = tree.values[:, label] - tree.values[:, other]
-        if lead.min() == lead.max():  # a tree that does not care
-            fixed += float(lead[0])
-            continue
-        trees.append(tree)
-        leads.append(lead)
-    least = fixed + sum(float(lead.min()) for lead in leads)
-    if least > doubt:
-        return Decision("certified", least, 0)
-    used = _features(trees)
-    whole_used = whole[used] if whole is not None else None
-    state = _State(
-        np.concatenate([tree.low[:, used] for tree in trees]) if trees else np.empty((0, 0)),
-        np.concatenate([tree.high[:, used] for tree in trees]) if trees else np.empty((0, 0)),
-        np.concatenate(leads) if leads else np.empty(0),
-        np.cumsum([0, *(len(lead) for lead in leads)]),
-    )
-    order = itertools.count()
-    start = (least, next(order), low[used], high[used], frozenset[int]())
-    queue = [start]
-    looked, unknown, safest = 0, False, float("inf")
-    while queue:
-        bound, _, below, above, done = heapq.heappop(queue)
-        if bound > doubt:
-            safest = min(safest, bound)
-            break
-        if looked >= nodes:
-            return Decision("undecided", min(bound, safest), looked)
-        looked += 1
-        pick = state.widest(below, above, done)
-        if pick is None:
-            here_low, here_high = low.copy(), high.copy()
-            here_low[used], here_high[used] = below, above
-            answer = ask(here_low, here_high)
-            if answer:
-                return Decision("broken", bound, looked)
-            unknown = unknown or answer is None
-            safest = min(safest, bound)
-            continue
-        for child in state.divided(pick, below, above, fixed, whole_used, ball, used):
-            heapq.heappush(queue, (child[0], next(order), child[1], child[2], done | {pick}))
-    return Decision("undecided" if unknown else "certified", safest, looked)
+    ensemble: Ensemble
+    low: "Floats"
+    high: "Floats"
+    ask: "Ask"
+    ball: Ball | None
+    whole: "NDArray[np.bool_] | None"
+
+    def against(self, leaves: list[Leaves], label: int, other: int, nodes: int) -> Decision:
+        """The least lead over one other class."""
+        import numpy as np
+
+        fixed = float(self.ensemble.base[label] - self.ensemble.base[other])
+        trees, leads = [], []
+        for tree in leaves:
+            lead = tree.values[:, label] - tree.values[:, other]
+            if lead.min() == lead.max():  # a tree that does not care
+                fixed += float(lead[0])
+                continue
+            trees.append(tree)
+            leads.append(lead)
+        least = fixed + sum(float(lead.min()) for lead in leads)
+        if least > self.ensemble.doubt:
+            return Decision("certified", least, 0)
+        if not trees:
+            return self._settled(self.low, self.high, least)
+        used = _features(trees)
+        state = _State(
+            np.concatenate([tree.low[:, used] for tree in trees]),
+            np.concatenate([tree.high[:, used] for tree in trees]),
+            np.concatenate(leads),
+            np.cumsum([0, *(len(lead) for lead in leads)]),
+            fixed,
+            None if self.whole is None else self.whole[used],
+            None if self.ball is None else Ball(self.ball.centre[used], self.ball.weight[used], self.ball.radius),
+        )
+        return self._best_first(state, used, least, nodes)
+
+    def _best_first(self, state: "_State", used: "NDArray[np.int64]", least: float, nodes: int) -> Decision:
+        """Until the worst part that is left is safe, one is broken, or the budget is spent."""
+        order = itertools.count()
+        queue = [(least, next(order), self.low[used], self.high[used])]
+        looked, unknown, safest = 0, False, float("inf")
+        while queue:
+            bound, _, below, above = heapq.heappop(queue)
+            if bound > self.ensemble.doubt:
+                safest = min(safest, bound)
+                break
+            if looked >= nodes:
+                return Decision("undecided", min(bound, safest), looked)
+            looked += 1
+            pick = state.widest(below, above)
+            if pick is None:
+                low, high = self.low.copy(), self.high.copy()
+                low[used], high[used] = below, above
+                found = self._settled(low, high, bound)
+                if found.verdict == "broken":
+                    return Decision("broken", bound, looked)
+                unknown = unknown or found.verdict == "undecided"
+                safest = min(safest, bound)
+                continue
+            for child in state.divided(pick, below, above):
+                heapq.heappush(queue, (child[0], next(order), child[1], child[2]))
+        return Decision("undecided" if unknown else "certified", safest, looked)
+
+    def _settled(self, low: "Floats", high: "Floats", lead: float) -> Decision:
+        """A part with one answer, on which the model is asked."""
+        answer = self.ask(low, high)
+        verdict: Verdict = "broken" if answer else "undecided" if answer is None else "certified"
+        return Decision(verdict, lead, 0)
 
 
 def _features(trees: list[Leaves]) -> "NDArray[np.int64]":
@@ -172,58 +186,54 @@ class _State:
     starts: "NDArray[np.int64]"
     """Where each tree begins, and the end."""
 
-    def widest(self, below: "Floats", above: "Floats", done: frozenset[int]) -> int | None:
-        """The tree whose reachable leaves differ most; None when every tree has one leaf (or none differs)."""
+    fixed: float
+    """What all other trees add to the lead."""
+    whole: "NDArray[np.bool_] | None"
+    ball: Ball | None
+
+    def widest(self, below: "Floats", above: "Floats") -> int | None:
+        """The tree whose reachable leaves differ most; None when every tree has one leaf."""
         import numpy as np
 
-        if not len(self.lead):
-            return None
         reach = self._meets(below[None], above[None])[0]
         best, where = 0.0, None
         for tree in range(len(self.starts) - 1):
             part = slice(self.starts[tree], self.starts[tree + 1])
             own = self.lead[part][reach[part]]
             spread = float(np.ptp(own)) if len(own) > 1 else 0.0
-            if tree not in done and len(own) > 1 and (spread > best or where is None):
+            if len(own) > 1 and (spread > best or where is None):
                 best, where = spread, tree
         return where
 
-    def divided(
-        self,
-        tree: int,
-        below: "Floats",
-        above: "Floats",
-        fixed: float,
-        whole: "NDArray[np.bool_] | None",
-        ball: Ball | None,
-        used: "NDArray[np.int64]",
-    ) -> "list[tuple[float, Floats, Floats]]":
+    def divided(self, tree: int, below: "Floats", above: "Floats") -> "list[tuple[float, Floats, Floats]]":
         """The parts by leaves of a tree, each with its bound."""
         import numpy as np
 
         part = slice(self.starts[tree], self.starts[tree + 1])
         lows, highs = np.maximum(self.low[part], below), np.minimum(self.high[part], above)
-        if whole is not None:
-            lows, highs = np.where(whole, np.ceil(lows), lows), np.where(whole, np.floor(highs), highs)
+        if self.whole is not None:
+            lows, highs = np.where(self.whole, np.ceil(lows), lows), np.where(self.whole, np.floor(highs), highs)
         there = (lows <= highs).all(axis=1)
-        if ball is not None:
-            there &= Ball(ball.centre[used], ball.weight[used], ball.radius).meets(lows, highs)
+        if self.ball is not None:
+            there &= self.ball.meets(lows, highs)
         lows, highs = lows[there], highs[there]
         size = max(1, _AT_MOST // max(1, self.low.size))
-        bounds = [self._bounds(lows[at : at + size], highs[at : at + size], fixed) for at in range(0, len(lows), size)]
+        bounds = [self._bounds(lows[at : at + size], highs[at : at + size]) for at in range(0, len(lows), size)]
         flat = np.concatenate(bounds) if bounds else np.empty(0)
         return [(float(flat[index]), lows[index], highs[index]) for index in range(len(flat)) if flat[index] < np.inf]
 
     def _meets(self, lows: "Floats", highs: "Floats") -> "NDArray[np.bool_]":
         """Boxes x leaves."""
-        meets: NDArray[np.bool_] = (
-            (self.low[None] <= highs[:, None]) & (self.high[None] >= lows[:, None])
-        ).all(axis=2)
+        import numpy as np
+
+        meets: NDArray[np.bool_] = np.all(
+            np.logical_and(self.low[None] <= highs[:, None], self.high[None] >= lows[:, None]), axis=2
+        )
         return meets
 
-    def _bounds(self, lows: "Floats", highs: "Floats", fixed: float) -> "Floats":
+    def _bounds(self, lows: "Floats", highs: "Floats") -> "Floats":
         import numpy as np
 
         leads = np.where(self._meets(lows, highs), self.lead[None], np.inf)
-        bounds: Floats = fixed + np.minimum.reduceat(leads, self.starts[:-1], axis=1).sum(axis=1)
+        bounds: Floats = self.fixed + np.minimum.reduceat(leads, self.starts[:-1], axis=1).sum(axis=1)
         return bounds
