@@ -144,6 +144,7 @@ def least_change(slope: "Floats", flat: "Floats", region: Region, eps: "float | 
     """By row, the change within the region that makes slope * change least."""
     import numpy as np
 
+    slope = np.broadcast_to(slope, flat.shape)
     radius = np.broadcast_to(np.asarray(eps, dtype=np.float64).reshape(-1, 1), (len(flat), 1))
     scale = np.broadcast_to(np.asarray(region.scale, dtype=np.float64), flat.shape[1:])
     room = Region(region.norm, 1.0, region.low, region.high, radius * scale)
@@ -153,10 +154,9 @@ def least_change(slope: "Floats", flat: "Floats", region: Region, eps: "float | 
         return np.where(slope > 0, low, np.where(slope < 0, high, 0.0))
     # In scales: change = -t * slope * scale**2, clipped; t such that the length is the radius, or as large as it gets.
     pull = slope * scale * scale
-    steps_low = np.zeros((len(flat), 1))
     size = np.sqrt(np.square(slope * scale).sum(axis=1, keepdims=True))
     start = np.divide(radius, size, out=np.zeros_like(size), where=size > 0)
-    steps_high = start * 2.0**40
+    steps_low, steps_high = start, start * 2.0**200  # clipping only shortens, so the first is never too long
 
     def at(step: "Floats") -> "Floats":
         changed: Floats = np.clip(-step * pull, low, high)
@@ -170,11 +170,11 @@ def least_change(slope: "Floats", flat: "Floats", region: Region, eps: "float | 
     plain = at(start)
     if bool((plain == -start * pull).all()):
         return plain
-    for _ in range(2 * _HALVINGS):
-        middle = np.where(steps_low > 0, np.sqrt(steps_low * steps_high), np.minimum(start, steps_high))
+    for _ in range(_HALVINGS):
+        middle = np.sqrt(steps_low) * np.sqrt(steps_high)
         short = length(at(middle)) <= radius
         steps_low, steps_high = np.where(short, middle, steps_low), np.where(short, steps_high, middle)
-    return at(steps_low)
+    return at(steps_high)  # a hair too long rather than too short: then a lead that is proven is one
 
 
 def _held(points: "Floats", inputs: "Inputs", region: Region) -> "Inputs":

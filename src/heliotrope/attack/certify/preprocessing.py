@@ -76,7 +76,7 @@ def _require_rising(step: Any, numbers: frozenset[str], columns: Columns, depth:
     kind, shown = _kind(step), printable(shorten(type(step).__name__, 60))
     if depth > _MAX_NESTING:
         raise NotModelled("its steps are nested too deeply")
-    if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
+    if _is_nothing(step):
         return columns
     if kind in _RISING:
         same = kind.startswith("sklearn.preprocessing") or (kind.endswith("SimpleImputer") and not step.add_indicator)
@@ -88,6 +88,13 @@ def _require_rising(step: Any, numbers: frozenset[str], columns: Columns, depth:
     if kind in _NESTED:
         return _within(step, kind, numbers, columns, depth)
     raise NotModelled(f"{shown} is no step that is known to rise with each number")
+
+
+def _is_nothing(step: Any) -> bool:
+    if isinstance(step, str):
+        return step in ("passthrough", "drop")
+    identity = "sklearn.preprocessing._function_transformer.FunctionTransformer"
+    return step is None or (_kind(step) == identity and step.func is None)
 
 
 def _within(step: Any, kind: str, numbers: frozenset[str], columns: Columns, depth: int) -> Columns:

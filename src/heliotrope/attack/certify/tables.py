@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliotrope.attack._space import CHOICE, INTEGER, Space
 from heliotrope.attack.certify.boxes import BoxDecider
-from heliotrope.attack.certify.interface import Budget, Certificates, Tick, silent
+from heliotrope.attack.certify.interface import Budget, Certificates, Tick, Verdict, silent
 from heliotrope.attack.certify.nets.graph import NotModelled
 from heliotrope.attack.certify.trees.search import Ball
 
@@ -29,6 +29,13 @@ MAX_ASSIGNMENTS = 512
 """Choices of categories of one row that are looked at one by one; a row with more is at best broken."""
 
 _HALVINGS = 80
+_DOUBLINGS = 10
+"""A radius a thousand times eps is as good as any."""
+
+_ENCODED = 64
+"""Rows whose boxes are encoded together; each has three points for every choice of categories."""
+
+_AT_ONCE = 8192
 _AGREEMENT = 1e-4
 
 
@@ -72,90 +79,118 @@ class TableCertifier:
         everything = np.arange(n)
         right = self._answers(self.space.centres, everything) == labels
         known = Certificates(["undecided"] * n, right, np.full(n, np.nan), np.full(n, np.nan), methods=[""] * n)
+        for row in (~right).nonzero()[0].tolist():
+            known.verdicts[row], known.methods[row], known.radius[row] = "broken", "clean", 0.0
+            known.examples[row] = self.space.centres[row]
         drivers = self._drivers()
-        for row in range(n):
-            if right[row]:
-                self._one(known, row, int(labels[row]), eps=eps, budget=budget, drivers=drivers)
-            else:
-                known.verdicts[row], known.methods[row], known.radius[row] = "broken", "clean", 0.0
-                known.examples[row] = self.space.centres[row]
-            tick((row + 1) / n)
+        kept = right.nonzero()[0]
+        for done, one in enumerate(self._boxes(kept, np.full(len(kept), eps), drivers)):
+            found = self._decide(one, int(labels[one.row]), budget.nodes)
+            known.nodes += found.nodes
+            known.verdicts[one.row], known.margin[one.row] = found.verdict, found.lead
+            known.methods[one.row] = self.method if found.verdict != "undecided" else ""
+            if found.example is not None:
+                known.examples[one.row] = found.example
+            tick((done + 1) / len(kept))
+        if budget.radii and len(kept):
+            self._radii(known, kept, labels[kept], eps=eps, budget=budget, drivers=drivers)
         return known
 
-    def _one(
-        self, known: Certificates, row: int, label: int, *, eps: float, budget: Budget, drivers: "_Drivers"
+    def _radii(
+        self,
+        known: Certificates,
+        rows: "Rows",
+        labels: "NDArray[np.int64]",
+        *,
+        eps: float,
+        budget: Budget,
+        drivers: "_Drivers",
     ) -> None:
-        verdict, lead, example, nodes = self._decide(row, label, eps, budget.nodes, drivers)
-        known.nodes += nodes
-        known.verdicts[row], known.margin[row] = verdict, lead
-        known.methods[row] = self.method if verdict != "undecided" else ""
-        if example is not None:
-            known.examples[row] = example
-        if not budget.radii:
-            return
-        blind = not self.decider.asks
-        low, high = (eps, 2 * eps) if verdict == "certified" else (0.0, eps)
-        while verdict == "certified" and high < 2**10 * eps:
-            again, _, _, nodes = self._decide(row, label, high, budget.nodes, drivers, blind=blind)
-            known.nodes += nodes
-            if again != "certified":
-                break
-            low, high = high, 2 * high
-        for _ in range(budget.radii):
-            middle = (low + high) / 2
-            again, _, example, nodes = self._decide(row, label, middle, budget.nodes, drivers, blind=blind)
-            known.nodes += nodes
-            if again == "certified":
-                low = middle
-            else:
-                high = middle
-                if example is not None:
-                    which = np_array([row])
-                    high = min(high, float(self.space.lengths(which, example[None])[0]))
-            if high <= low:
-                break
-        known.radius[row] = low
-
-    def _decide(
-        self, row: int, label: int, eps: float, nodes: int, drivers: "_Drivers", *, blind: bool = False
-    ) -> "tuple[Any, float, Floats | None, int]":
-        """Verdict, lead, a broken point of the space, and the parts that were looked at."""
+        """Doubling where a radius is larger than eps, then halving; all samples together, as encoding takes its time."""
         import numpy as np
 
-        which = np.array([row])
-        box = self.space.box(which, eps)
+        blind = not (self.decider.asks and bool(drivers.plain.all()))
+        proven = np.array([known.verdicts[row] == "certified" for row in rows.tolist()])
+        low, high = np.where(proven, eps, 0.0), np.where(proven, 2.0 * eps, eps)
+        growing = proven.copy()
+        for attempt in range(_DOUBLINGS + budget.radii):
+            doubling = attempt < _DOUBLINGS
+            if doubling and not bool(growing.any()):
+                continue
+            tried = np.where(growing, high, (low + high) / 2) if doubling else (low + high) / 2
+            which = growing.nonzero()[0] if doubling else np.arange(len(rows))
+            for one, place in zip(self._boxes(rows[which], tried[which], drivers), which.tolist(), strict=True):
+                found = self._decide(one, int(labels[place]), budget.nodes, blind=blind)
+                known.nodes += found.nodes
+                if found.verdict == "certified":
+                    low[place] = tried[place]
+                    high[place] = 2 * tried[place] if growing[place] else high[place]
+                    continue
+                growing[place], high[place] = False, min(high[place], tried[place])
+                if found.example is not None:
+                    length = float(self.space.lengths(np.array([one.row]), found.example[None])[0])
+                    high[place] = max(low[place], min(high[place], length))
+        known.radius[rows] = low
+
+    def _decide(self, one: "_Row", label: int, nodes: int, *, blind: bool = False) -> "_Found":
+        import numpy as np
+
+        worst, used, open_ = float("inf"), 0, not one.complete
+        for box in one.boxes:
+            finder = _Finder(self, one, box, label=label, blind=blind)
+            whole = one.drivers.whole if one.drivers.plain.all() else None
+            below, above = np.minimum(box.first, box.last), np.maximum(box.first, box.last)
+            found = self.decider.decide(
+                below, above, label, finder, nodes=max(1, nodes - used), ball=box.ball, whole=whole
+            )
+            used, worst = used + found.nodes, min(worst, found.lead)
+            if finder.example is not None:
+                return _Found("broken", worst, used, finder.example)
+            open_ = open_ or found.verdict != "certified"
+        return _Found("undecided" if open_ else "certified", worst, used)
+
+    def _boxes(self, rows: "Rows", eps: "Floats", drivers: "_Drivers") -> "Iterator[_Row]":
+        """The boxes of each row at a radius of its own, encoded many at once."""
+        import numpy as np
+
+        for begin in range(0, len(rows), _ENCODED):
+            made = [
+                self._row(int(row), float(reach))
+                for row, reach in zip(
+                    rows[begin : begin + _ENCODED].tolist(), eps[begin : begin + _ENCODED].tolist(), strict=True
+                )
+            ]
+            points = [point for one in made for point in one.points]
+            which = np.array([one.row for one in made for _ in one.points], dtype=np.int64)
+            parts = [
+                self._numbers(np.stack(points[at : at + _AT_ONCE]), which[at : at + _AT_ONCE])
+                for at in range(0, len(points), _AT_ONCE)
+            ]
+            numbers, at = np.concatenate(parts), 0
+            for one in made:
+                boxes = tuple(
+                    self._encoded(one, place, numbers[at + 3 * place : at + 3 * place + 3], drivers)
+                    for place in range(len(one.points) // 3)
+                )
+                at += len(one.points)
+                yield _Row(one.row, one.eps, boxes, one.complete, drivers)
+
+    def _row(self, row: int, eps: float) -> "_Corners":
+        """Of every choice of categories both ends of the box, and the sample itself."""
+        import numpy as np
+
+        box = self.space.box(np.array([row]), eps)
         centre = self.space.centres[row].astype(np.float64)
         low, high = np.fmin(box.low[0], centre), np.fmax(box.high[0], centre)
         low, high = np.where(np.isnan(centre), centre, low), np.where(np.isnan(centre), centre, high)
-        worst, used, open_ = float("inf"), 0, False
-        assignments = self._assignments(centre)
-        for count, codes in enumerate(assignments):
-            if count >= MAX_ASSIGNMENTS:
-                open_ = True
-                break
-            first, last = codes(low), codes(high)
-            ends = self._numbers(np.stack([first, last]), np.array([row, row]))
-            finder = _Finder(
-                self,
-                which,
-                centre=codes(centre),
-                low=first,
-                high=last,
-                drivers=drivers,
-                label=label,
-                eps=eps,
-                blind=blind,
-            )
-            ball = self._ball(ends, codes(centre), row, eps, drivers)
-            whole = drivers.whole if drivers.plain.all() else None
-            below, above = np.minimum(ends[0], ends[1]), np.maximum(ends[0], ends[1])
-            below, above = np.where(np.isnan(ends[0]), ends[0], below), np.where(np.isnan(ends[0]), ends[0], above)
-            found = self.decider.decide(below, above, label, finder, nodes=max(1, nodes - used), ball=ball, whole=whole)
-            used, worst = used + found.nodes, min(worst, found.lead)
-            if finder.example is not None:
-                return "broken", worst, finder.example, used
-            open_ = open_ or found.verdict != "certified"
-        return ("undecided" if open_ else "certified"), worst, None, used
+        chosen = list(itertools.islice(self._assignments(centre), MAX_ASSIGNMENTS + 1))
+        points = [codes(end) for codes in chosen[:MAX_ASSIGNMENTS] for end in (low, high, centre)]
+        return _Corners(row, eps, points, complete=len(chosen) <= MAX_ASSIGNMENTS)
+
+    def _encoded(self, one: "_Corners", place: int, numbers: "Floats", drivers: "_Drivers") -> "_Box":
+        low, high, centre = one.points[3 * place : 3 * place + 3]
+        ball = self._ball(numbers, one.eps, drivers)
+        return _Box(low, high, centre, numbers[0], numbers[1], numbers[2], ball)
 
     def _assignments(self, centre: "Floats") -> "Iterator[Callable[[Floats], Floats]]":
         """The row's own categories first, then every set of changes that the budget permits."""
@@ -172,20 +207,20 @@ class TableCertifier:
                 for codes in itertools.product(*others):
                     yield _setting(chosen, codes)
 
-    def _ball(self, ends: "Floats", centre: "Floats", row: int, eps: float, drivers: "_Drivers") -> Ball | None:
+    def _ball(self, numbers: "Floats", eps: float, drivers: "_Drivers") -> Ball | None:
         """Only where every number that the model compares is one of the table as it stands."""
         import numpy as np
 
         if self.space.norm != "L2" or not drivers.plain.all():
             return None
-        numbers = self._numbers(centre[None], np.array([row]))[0]
+        first, last, centre = numbers
         scale = np.where(drivers.of >= 0, self.space.scale[drivers.of], 0.0)
         weight = np.where(scale > 0, 1 / np.square(np.maximum(scale, 1e-150)), 0.0)
-        largest = np.nan_to_num(np.fmax(np.abs(ends[0]), np.abs(ends[1])))
+        largest = np.nan_to_num(np.fmax(np.abs(first), np.abs(last)))
         rounding = float(
             np.sqrt((np.square(largest * 2.0**-22) * weight).sum())
         )  # to float32, before they are compared
-        return Ball(np.clip(numbers, np.fmin(*ends), np.fmax(*ends)), weight, eps * (1 + 1e-9) + rounding)
+        return Ball(np.clip(centre, np.fmin(first, last), np.fmax(first, last)), weight, eps * (1 + 1e-9) + rounding)
 
     def _numbers(self, points: "Points", which: "Rows") -> "Floats":
         import numpy as np
@@ -227,12 +262,6 @@ class TableCertifier:
         return _Drivers(of, plain, whole)
 
 
-def np_array(values: list[int]) -> "NDArray[np.int64]":
-    import numpy as np
-
-    return np.array(values, dtype=np.int64)
-
-
 def _setting(places: tuple[int, ...], codes: "tuple[float, ...]") -> "Callable[[Floats], Floats]":
     def setting(point: "Floats") -> "Floats":
         made = point.copy()
@@ -251,51 +280,77 @@ class _Drivers:
     whole: "NDArray[np.bool_]"
 
 
-class _Finder:
-    """Turns a box of the model's numbers into a row, and asks the model about it."""
+@dataclass(frozen=True, slots=True)
+class _Corners:
+    row: int
+    eps: float
+    points: "list[Floats]"
+    """Low, high and the sample itself, three for every choice of categories."""
+    complete: bool
+    """Whether all choices are there."""
 
-    def __init__(
-        self,
-        owner: TableCertifier,
-        which: "Rows",
-        *,
-        centre: "Floats",
-        low: "Floats",
-        high: "Floats",
-        drivers: _Drivers,
-        label: int,
-        eps: float,
-        blind: bool,
-    ) -> None:
-        self._blind = blind
-        self._owner, self._which, self._centre, self._low, self._high = owner, which, centre, low, high
-        self._drivers, self._label, self._eps = drivers, label, eps
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """One choice of categories: ends and sample as points of the table, and as numbers of the model."""
+
+    low: "Floats"
+    high: "Floats"
+    centre: "Floats"
+    first: "Floats"
+    last: "Floats"
+    middle: "Floats"
+    ball: Ball | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    row: int
+    eps: float
+    boxes: tuple[_Box, ...]
+    complete: bool
+    drivers: _Drivers
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    verdict: Verdict
+    lead: float
+    nodes: int
+    example: "Floats | None" = None
+
+
+class _Finder:
+    """Turns a box of the model's numbers into a row of the table, and asks the model about it."""
+
+    def __init__(self, owner: TableCertifier, row: _Row, box: _Box, *, label: int, blind: bool) -> None:
+        self._owner, self._row, self._box, self._label, self._blind = owner, row, box, label, blind
+        self._which = _one(row.row)
         self.example: Floats | None = None
 
     def __call__(self, below: "Floats", above: "Floats") -> bool | None:
-        import numpy as np
-
         point = None if self._blind else self._realised(below, above)
         if point is None:
             return None
         owner = self._owner
-        if owner.space.norm == "L2":
-            share = np.minimum(self._eps / np.maximum(owner.space.lengths(self._which, point[None]), 1e-300), 1.0)
-            if share[0] < 1 - 1e-9:
-                return None
+        if owner.space.norm == "L2" and float(owner.space.lengths(self._which, point[None])[0]) > self._row.eps * (
+            1 + 1e-9
+        ):
+            return None
         wrong = int(owner._answers(point[None], self._which)[0]) != self._label  # noqa: SLF001 - its own helper
-        if wrong and not bool(owner.space.feasible(self._which, point[None], self._eps)[0]):
+        if wrong and not bool(owner.space.feasible(self._which, point[None], self._row.eps)[0]):
             return None
         if wrong:
             self.example = point
         return wrong
 
     def _realised(self, below: "Floats", above: "Floats") -> "Floats | None":
-        """The row nearest to the sample whose numbers lie in the box, by halving each column; None if there is none."""
+        """A row whose numbers lie in the box: straight lines between the ends first, then halving; None if none is found."""
         import numpy as np
 
-        space, of = self._owner.space, self._drivers.of
-        low, high, point = self._low.copy(), self._high.copy(), self._centre.copy()
+        of, box = self._row.drivers.of, self._box
+        point = self._guessed(below, above)
+        low, high = box.low.copy(), box.high.copy()
         for _ in range(_HALVINGS):
             numbers = self._cast(point)
             short, long = numbers < below, numbers > above
@@ -308,37 +363,49 @@ class _Finder:
             if bool((up & down).any()):
                 return None
             low, high = np.where(up, point, low), np.where(down, point, high)
-            guess = self._direct(point, up=up, down=down, below=below, above=above, low=low, high=high)
-            point = np.where(up | down, guess, point).astype(space.centres.dtype).astype(np.float64)
+            narrow = np.nextafter(low, np.inf) >= high
+            guess = np.where(narrow, np.where(up, high, low), (low + high) / 2)
+            point = self._rounded(np.where(up | down, guess, point), up)
         return None
+
+    def _guessed(self, below: "Floats", above: "Floats") -> "Floats":
+        """The sample's value where that will do, else the end of the part that is nearer, as if steps were straight lines."""
+        import numpy as np
+
+        box, drivers = self._box, self._row.drivers
+        point, up = box.centre.copy(), np.zeros(len(box.centre), dtype=bool)
+        for number, column in enumerate(drivers.of.tolist()):
+            own, first, last = box.middle[number], box.first[number], box.last[number]
+            if column < 0 or below[number] <= own <= above[number]:
+                continue
+            up[column] = own < below[number]
+            end = below[number] if up[column] else above[number]
+            if drivers.plain[number]:
+                point[column] = min(max(end, box.low[column]), box.high[column])
+            elif last != first:
+                share = min(max((end - first) / (last - first), 0.0), 1.0)
+                point[column] = box.low[column] + share * (box.high[column] - box.low[column])
+        return self._rounded(point, up)
+
+    def _rounded(self, point: "Floats", up: "NDArray[np.bool_]") -> "Floats":
+        """As the table can hold it, within the box."""
+        import numpy as np
+
+        space = self._owner.space
+        whole = np.where(up, np.ceil(point), np.floor(point))
+        kept = np.where((space.kinds == INTEGER) & (point != self._box.centre), whole, point)
+        made: Floats = (
+            np.fmax(np.fmin(kept, self._box.high), self._box.low).astype(space.centres.dtype).astype(np.float64)
+        )
+        return made
 
     def _cast(self, point: "Floats") -> "Floats":
         numbers: Floats = self._owner._numbers(point[None], self._which)[0]  # noqa: SLF001 - its own helper
         ensemble = getattr(self._owner.decider, "ensemble", None)
         return ensemble.cast(numbers) if ensemble is not None else numbers
 
-    def _direct(
-        self,
-        point: "Floats",
-        *,
-        up: "NDArray[np.bool_]",
-        down: "NDArray[np.bool_]",
-        below: "Floats",
-        above: "Floats",
-        low: "Floats",
-        high: "Floats",
-    ) -> "Floats":
-        """The end of the box itself where a number is the column's value, else half the way."""
-        import numpy as np
 
-        guess = (low + high) / 2
-        for number, column in enumerate(self._drivers.of.tolist()):
-            if column < 0 or not (up[column] or down[column]):
-                continue
-            end = below[number] if up[column] else above[number]
-            if self._drivers.plain[number] and low[column] < end < high[column]:
-                guess[column] = end
-            elif np.nextafter(low[column], np.inf) >= high[column]:
-                guess[column] = high[column] if up[column] else low[column]
-        whole = self._owner.space.kinds == INTEGER
-        return np.where(whole, np.where(up, np.ceil(guess), np.floor(guess)), guess)
+def _one(row: int) -> "NDArray[np.int64]":
+    import numpy as np
+
+    return np.array([row], dtype=np.int64)

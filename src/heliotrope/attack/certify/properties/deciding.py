@@ -81,10 +81,13 @@ def meets(case: Case, inputs: "NDArray[np.float32]", outputs: "Floats") -> "NDAr
 
     low, high = np.array(case.low), np.array(case.high)
     exact = inputs.astype(np.float64)
-    met: NDArray[np.bool_] = np.logical_and(exact >= low, exact <= high).all(axis=1)
+    met: NDArray[np.bool_] = np.all((exact >= low) & (exact <= high), axis=1)
     for constraint in case.constraints:
         total = sum((weight * outputs[:, place] for place, weight in constraint.weights), np.zeros(len(outputs)))
-        met = np.logical_and(met, total < constraint.limit if constraint.strict else total <= constraint.limit)
+        kept: NDArray[np.bool_] = np.asarray(
+            total < constraint.limit if constraint.strict else total <= constraint.limit
+        )
+        met &= kept
     return met
 
 

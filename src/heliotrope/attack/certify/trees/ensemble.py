@@ -109,9 +109,9 @@ class Ensemble:
         match self.link:
             case "logistic":
                 high = expit(scaled[:, 1] - scaled[:, 0])
-                return np.array([1 - high, high], dtype=np.float64).T
+                return np.column_stack([1 - high, high])
             case "softmax":
-                return np.asarray(softmax(scaled, axis=1))
+                return np.array(softmax(scaled, axis=1), dtype=np.float64)
             case "labels":
                 return np.eye(self.classes)[scores.argmax(axis=1)]
             case _:
