@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("startup", "scan", "peers", "fuzz_scan", "assess_static", "tables", "ledger", "evasion")
+PARTS = ("startup", "scan", "peers", "fuzz_scan", "assess_static", "tables", "ledger", "evasion", "certify")
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 

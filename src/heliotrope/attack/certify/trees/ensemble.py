@@ -109,7 +109,8 @@ class Ensemble:
         match self.link:
             case "logistic":
                 high = expit(scaled[:, 1] - scaled[:, 0])
-                return np.column_stack([1 - high, high])
+                both: Floats = np.column_stack([1 - high, high])
+                return both
             case "softmax":
                 return np.array(softmax(scaled, axis=1), dtype=np.float64)
             case "labels":
