@@ -85,7 +85,7 @@ def pipeline(final):
 def test_a_pipeline_on_a_table_is_decided_and_examples_are_rows_the_model_gets_wrong(
     loans, tmp_path, final, categories, norm
 ):
-    frame, answers = (part[:50] for part in loans)
+    frame, answers = (part[:30] for part in loans)
     estimator = pipeline(final).fit(*loans)
     threat = {"norm": norm, "eps": 0.4, "changed_categories": categories}
     opened = opened_estimator(estimator, frame, answers, threat, owner={"immutable": True})
@@ -94,7 +94,7 @@ def test_a_pipeline_on_a_table_is_decided_and_examples_are_rows_the_model_gets_w
     found = result.evidence[0].predicate
     assert result.outcome.state == "passed"
     assert found["method"] in ("linear-exact", "trees-exact")
-    assert found["certified"] + found["broken"] + found["undecided"] + (found["n"] - found["clean_correct"]) == 50
+    assert found["certified"] + found["broken"] + found["undecided"] + (found["n"] - found["clean_correct"]) == 30
     assert norm == "L2" or found["undecided"] <= 3  # behind a scaler a ball is enclosed in its box: docs, known limits
     assert found["certified_interval"]["low"] <= found["certified_accuracy"] <= found["certified_interval"]["high"]
     assert sum(one["count"] for one in found["radii"]) == found["radii_n"]
@@ -118,7 +118,7 @@ def test_more_categories_to_change_are_more_ways_to_be_wrong(loans, tmp_path):
     certified = []
     for categories in (0, 1, 2):
         opened = opened_estimator(
-            estimator, loans[0][:40], loans[1][:40], {"eps": 0.2, "changed_categories": categories}
+            estimator, loans[0][:16], loans[1][:16], {"eps": 0.2, "changed_categories": categories}
         )
         certified.append(certify_opened(opened, Context(tmp_path)).evidence[0].predicate["certified"])
     assert certified == sorted(certified, reverse=True)
@@ -126,19 +126,19 @@ def test_more_categories_to_change_are_more_ways_to_be_wrong(loans, tmp_path):
 
 
 def test_nothing_random_within_the_threat_misleads_what_is_certified(loans, tmp_path):
-    frame, answers = (part[:40] for part in loans)
+    frame, answers = (part[:24] for part in loans)
     estimator = pipeline(RandomForestClassifier(8, max_depth=4, random_state=0)).fit(*loans)
     opened = opened_estimator(estimator, frame, answers, {"eps": 0.3, "changed_categories": 1})
     found = certify_opened(opened, Context(tmp_path)).evidence[0].predicate
-    source, broken = np.random.default_rng(0), np.zeros(40, dtype=bool)
-    for _ in range(150):
+    source, broken = np.random.default_rng(0), np.zeros(24, dtype=bool)
+    for _ in range(60):
         tried = frame.copy()
-        tried["income"] += source.choice([-1, 1, 0.5], 40) * 0.3 * opened.data.columns[0].spread
+        tried["income"] += source.choice([-1, 1, 0.5], 24) * 0.3 * opened.data.columns[0].spread
         step = np.floor(0.3 * opened.data.columns[1].spread)
-        tried["years"] += source.integers(-step, step + 1, 40)
+        tried["years"] += source.integers(-step, step + 1, 24)
         if source.random() < 0.5:
             tried["town"] = pd.Categorical(
-                source.choice(["arles", "basel", "cork"], 40), categories=["arles", "basel", "cork"]
+                source.choice(["arles", "basel", "cork"], 24), categories=["arles", "basel", "cork"]
             )
         tried["income"] = tried["income"].clip(opened.data.columns[0].low, opened.data.columns[0].high)
         tried["years"] = tried["years"].clip(opened.data.columns[1].low, opened.data.columns[1].high)

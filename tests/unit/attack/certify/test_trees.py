@@ -124,9 +124,9 @@ def test_a_search_just_within_each_radius_finds_nothing_and_just_beyond_it_is_br
     inputs = inputs[:, :6] / scale
     model = MAKERS[name]().fit(inputs, labels)
     budget = Budget(nodes=3000, radii=24)
-    found = certify(model, inputs[:25], labels[:25], eps=0.1, low=-1e5, high=1e5, budget=budget)
+    found = certify(model, inputs[:14], labels[:14], eps=0.1, low=-1e5, high=1e5, budget=budget)
     right = np.nonzero(found.right & (found.radius > 0))[0]
-    assert len(right) > 15
+    assert len(right) > 8
     source = np.random.default_rng(0)
     for row in right.tolist():
         radius = found.radius[row] * (1 - 1e-6)
@@ -134,8 +134,8 @@ def test_a_search_just_within_each_radius_finds_nothing_and_just_beyond_it_is_br
         change[:200] = np.sign(change[:200])
         assert bool((model.predict(inputs[row] + radius * change) == labels[row]).all())
     beyond = [certify(model, inputs[[row]], labels[[row]], eps=float(found.radius[row]) * 1.01 + 1e-5, low=-1e5, high=1e5,
-                      budget=Budget(nodes=3000)).verdicts[0] for row in right[:10].tolist()]  # fmt: skip
-    assert beyond.count("broken") >= 9  # beyond 102 scales nothing is searched
+                      budget=Budget(nodes=3000)).verdicts[0] for row in right[:5].tolist()]  # fmt: skip
+    assert beyond.count("broken") >= 4  # beyond 102 scales nothing is searched
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
