@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from tests.adversary import allowlisted, containers, encodings, gadget_search
+from tests.adversary import allowlisted, by_name, containers, encodings, gadget_search
 from tests.adversary.oracle import PICKLE_WAYS, WAYS
 from tests.adversary.program import lit, reduce, stream
 
@@ -40,6 +40,10 @@ def variants() -> tuple[Variant, ...]:
         *(Variant(name, "encoding", made) for name, made in encodings.encodings().items()),
         *(Variant(name, "container", data, file, WAYS) for name, (data, file) in containers.containers().items()),
         *_gadgets(),
+        *(
+            Variant(name, "allowlisted", stream(made), ways=("pickle", "pypickle"))
+            for name, made in by_name.programs().items()
+        ),
     )
 
 

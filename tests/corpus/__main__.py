@@ -5,7 +5,17 @@ import sys
 import warnings
 from pathlib import Path
 
-FAMILIES = ("plain", "numeric", "frames", "sklearn_models", "boosting", "torch_files", "others")
+FAMILIES = (
+    "plain",
+    "numeric",
+    "frames",
+    "sklearn_models",
+    "boosting",
+    "torch_files",
+    "trainers",
+    "lightning_files",
+    "others",
+)
 HELD_OUT = ("frames_more", "sklearn_more", "boosting_more", "torch_more")
 """Made and scanned for the first time when the policy was frozen."""
 

@@ -74,6 +74,7 @@ def test_what_cannot_be_read_is_code_3_and_a_wrong_command_code_2(helio, project
 
 
 @pytest.mark.torch
+@pytest.mark.nightly  # tests/docs follows the page as well
 def test_the_commands_of_the_how_to_work_as_typed(helio, tmp_path):
     """Every line behind a prompt, in the order of the page."""
     pytest.importorskip("torch", reason="needs the torch extra")

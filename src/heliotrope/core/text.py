@@ -2,17 +2,24 @@
 
 import unicodedata
 
+from heliotrope.core.characters import has_later
+
 __all__ = ["counted", "printable", "shorten"]
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Controls, format characters (bidi overrides, zero-width), surrogates, private use, unassigned, separators."""
+"""Controls, format characters (bidi overrides, zero-width), surrogates, private use, unassigned, separators. What Unicode
+assigned after version 14 counts as unassigned, so that every Python shows the same."""
 
 
 def printable(text: str) -> str:
     """The text with every control, format and surrogate character written as an escape; one line, safe on a terminal."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(char) if unicodedata.category(char) in _HIDDEN_CATEGORIES else char for char in text)
+    return "".join(_escape(char) if _is_hidden(char) else char for char in text)
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN_CATEGORIES or has_later(char)
 
 
 def _escape(char: str) -> str:

@@ -45,6 +45,17 @@ class _Gathering:
     taken: set[str] = field(default_factory=set)
     """Paths that belong to a declared model or data set."""
     data: dict[str, BomData] = field(default_factory=dict)
+    inspections: "tuple[_Inspection, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Inspection:
+    """Evidence of a static inspection, by the files it judged."""
+
+    id: str
+    subject: frozenset[str]
+    verdicts: dict[str, set[str]]
+    """Digest of a file to what was found of it; equal files may be judged by different names."""
 
 
 def gather_facts(
@@ -65,13 +76,14 @@ def gather_facts(
         list(remarks),
     )
     gathering.present = {file.sha256 for file in gathering.files.values()}
+    gathering.inspections = tuple(_inspections(assessment))
     if inventory is None:
         gathering.missing.append("there is no inventory of the files (supply.inventory did not run)")
     else:
         gathering.present.add(inventory.tree_digest)
     declared = [_declared_model(gathering, model) for model in (project.config.models if project.config else ())]
     models = [_measured(gathering, model, assessment) for model in declared]
-    models += _other_models(gathering, assessment)
+    models += _other_models(gathering)
     gathering.data |= {item.name: item for item in _other_data(gathering)}
     complete = _say_unread(gathering, inventory, dependencies)
     if assessment is not None:
@@ -213,7 +225,7 @@ def _measured(gathering: _Gathering, model: BomModel, assessment: Assessment | N
     measurements = tuple(item for item in assessment.measurements if item.subject == urn)
     if not measurements:
         gathering.missing.append(f"model {model.name}: nothing was measured (assessment {assessment.id})")
-    scans = _scans(assessment, {file.sha256 for file in model.files})
+    scans = _scans(gathering, {file.sha256 for file in model.files})
     return replace(model, measurements=measurements, evidence=(*_run_evidence(assessment, runs), *scans))
 
 
@@ -225,20 +237,28 @@ def _run_evidence(assessment: Assessment, runs: list[RunEntry]) -> Iterator[BomE
                 yield BomEvidence(digest, "attestation", f"{run.title} ({run.check}), run {run.id}")
 
 
-def _scans(assessment: Assessment | None, digests: set[str]) -> Iterator[BomEvidence]:
-    """Static inspections of exactly these bytes."""
+def _inspections(assessment: Assessment | None) -> Iterator[_Inspection]:
     for entry in assessment.evidence if assessment is not None else ():
-        if entry.predicate_type == SCAN_PREDICATE and digests & set(entry.subject.values()):
-            judged = entry.predicate.get("files", ())
-            verdicts = sorted({file["verdict"] for file in judged if file.get("sha256") in digests})
+        if entry.predicate_type == SCAN_PREDICATE:
+            verdicts: dict[str, set[str]] = defaultdict(set)
+            for file in entry.predicate.get("files", ()):
+                verdicts[file.get("sha256")].add(file["verdict"])
+            yield _Inspection(entry.id, frozenset(entry.subject.values()), dict(verdicts))
+
+
+def _scans(gathering: _Gathering, digests: set[str]) -> Iterator[BomEvidence]:
+    """Static inspections of exactly these bytes."""
+    for inspection in gathering.inspections:
+        if digests & inspection.subject:
+            verdicts = sorted(set[str]().union(*(inspection.verdicts.get(digest, set()) for digest in digests)))
             title = f"Static inspection of the model file (scan.files): {', '.join(verdicts)}"
-            yield BomEvidence(entry.id, "static-analysis-report", title)
+            yield BomEvidence(inspection.id, "static-analysis-report", title)
 
 
-def _other_models(gathering: _Gathering, assessment: Assessment | None) -> Iterator[BomModel]:
+def _other_models(gathering: _Gathering) -> Iterator[BomModel]:
     for path, file in gathering.files.items():
         if gathering.roles[path] == "model" and path not in gathering.taken:
-            scans = tuple(_scans(assessment, {file.sha256}))
+            scans = tuple(_scans(gathering, {file.sha256}))
             yield BomModel(name=path, declared=False, files=(file,), evidence=scans)
 
 

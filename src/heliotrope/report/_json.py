@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from heliotrope.core.records import Record
 
@@ -21,5 +21,11 @@ def render_json(document: Record) -> str:
 
 def dump(data: dict[str, Any]) -> str:
     """Indented ASCII JSON. DEL is legal in JSON strings and escaped all the same."""
-    text = json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False)
+    json.dumps(
+        data, allow_nan=False
+    )  # ValueError for what is no number; to_json would write it, and is the faster to indent
+    try:
+        text = to_json(data, indent=2, ensure_ascii=True).decode("ascii")
+    except PydanticSerializationError:  # as above
+        text = json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False)
     return text.replace("\x7f", "\\u007f") + "\n"

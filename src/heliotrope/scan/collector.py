@@ -1,5 +1,6 @@
 """Gathers what is noted about one file: one finding for each (rule, global), with a count and the first places."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -7,7 +8,6 @@ from heliotrope.core.findings import SEVERITIES, Confidence, Fix, Location, Rule
 from heliotrope.core.predicates.scan import Incomplete, ScanFinding, ScanVerdict, worst_verdict
 from heliotrope.core.text import printable
 from heliotrope.scan.limits import ScanLimits
-from heliotrope.scan.rules import find_rule, verdict_of
 
 __all__ = ["Collector", "worst_first"]
 
@@ -42,7 +42,11 @@ class Collector:
         self._path = path
         self._limits = limits
         self._gathered: dict[tuple[str, str], _Gathered] = {}
+        self._counts: Counter[int] = Counter()
+        """Findings of each severity; those of none are left out."""
         self._incomplete: dict[tuple[str, str | None], Incomplete] = {}
+        self._damaged = False
+        """Whether anything was not analysed for another reason than that it is not supported."""
         self._imports: set[str] = set()
         self.places: dict[str, str] = {}
         """Fingerprint to what it is made of beside rule and path, of the findings that were asked for."""
@@ -70,17 +74,25 @@ class Collector:
                     return
             item = _Gathered(rule, message, global_name, key, confidence, fix)
             self._gathered[identity] = item
+            self._counts[self._severity(rule)] += 1
         item.count += count
         item.uses |= uses
         if len(item.locations) < self._limits.max_locations:
             item.locations.append(Location(member=None if member is None else _shown(member), offset=offset))
 
     def incomplete(
-        self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None
+        self,
+        reason: str,
+        *,
+        limit: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+        unsupported: bool = False,
     ) -> None:
         if limit is not None:
             self.add("scan-limit", f"limit {limit} was reached", key=limit, member=member, offset=offset)
         identity = (reason, member)
+        self._damaged |= not unsupported
         if identity in self._incomplete or len(self._incomplete) >= _MAX_INCOMPLETE:
             return
         place = None
@@ -101,18 +113,22 @@ class Collector:
 
     def _make_room(self, rule: str) -> bool:
         """Drop the mildest finding for a worse one: a flood of harmless things must not hide what harms."""
-        least, mildest = max(
-            (SEVERITIES.index(self._rule(item.rule).severity), place)
-            for place, item in enumerate(self._gathered.values())
-        )
-        if SEVERITIES.index(self._rule(rule).severity) >= least:
+        least = max(self._counts, default=-1)
+        if self._severity(rule) >= least:  # told without a look at the others, of which there may be millions more
             return False
-        del self._gathered[list(self._gathered)[mildest]]
+        mildest = next(key for key in reversed(self._gathered) if self._severity(self._gathered[key].rule) == least)
+        del self._gathered[mildest]
+        self._counts -= Counter([least])
         return True
+
+    def _severity(self, rule: str) -> int:
+        """Its place, worst first."""
+        return SEVERITIES.index(self._rule(rule).severity)
 
     def _overflow(self) -> None:
         reason = f"more than {self._limits.max_findings} different findings; the others are not listed"
         key = (reason, None)
+        self._damaged = True
         self._incomplete.setdefault(key, Incomplete(reason=reason, limit="max_findings"))
 
     @property
@@ -129,14 +145,20 @@ class Collector:
 
     def verdict(self, *, supported: bool) -> ScanVerdict:
         """The worst that anything noted calls for."""
-        verdicts = [verdict_of(self._rule(item.rule).severity) for item in self._gathered.values()]
-        if self._incomplete:
+        verdicts: list[ScanVerdict] = []
+        if self._gathered:
+            from heliotrope.scan.rules import verdict_of
+
+            verdicts.extend(verdict_of(self._rule(item.rule).severity) for item in self._gathered.values())
+        if self._damaged:
             verdicts.append("incomplete")
-        if not supported:
+        if not supported or self._incomplete:
             verdicts.append("unsupported")
         return worst_verdict(tuple(verdicts))
 
     def _rule(self, rule_id: str) -> Rule:
+        from heliotrope.scan.rules import find_rule  # most files call for none
+
         return self._rules.get(rule_id) or find_rule(rule_id)
 
     def _finding(self, item: _Gathered) -> ScanFinding:

@@ -3,73 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from heliotrope.scan.archives.packed_files import PackedAnalyser
-from heliotrope.scan.archives.tar_files import TarAnalyser
-from heliotrope.scan.archives.zfiles import ZfileAnalyser
-from heliotrope.scan.archives.zip_files import ZipAnalyser
-from heliotrope.scan.frameworks.executables import ExecutableAnalyser
-from heliotrope.scan.frameworks.hdf5_files import Hdf5Analyser
-from heliotrope.scan.frameworks.keras_files import KerasJsonAnalyser
-from heliotrope.scan.frameworks.mlflow_files import MlflowAnalyser
-from heliotrope.scan.frameworks.msgpack_files import MsgpackAnalyser
-from heliotrope.scan.frameworks.onnx_files import OnnxAnalyser
-from heliotrope.scan.frameworks.other_formats import OtherAnalyser
-from heliotrope.scan.frameworks.saved_model import SavedModelAnalyser
-from heliotrope.scan.frameworks.tflite import TfliteAnalyser
-from heliotrope.scan.frameworks.tree_files import (
-    CatboostAnalyser,
-    JsonTreesAnalyser,
-    LightgbmAnalyser,
-    UbjsonTreesAnalyser,
-)
+from heliotrope.scan.analysers import ANALYSERS, HEAD, TEXTS
 from heliotrope.scan.interface import Analyser, Context, LimitReachedError, Recognised, Source, UnreadableError
-from heliotrope.scan.pickles.streams import PickleAnalyser, credible_pickle
 from heliotrope.scan.recognised import EXPECTED_FORMATS, recognise
-from heliotrope.scan.repositories.pointers import PointerAnalyser
-from heliotrope.scan.repositories.repository_files import RepositoryAnalyser
-from heliotrope.scan.tabular.data_files import IdxAnalyser
-from heliotrope.scan.tabular.tables import ArrowAnalyser, ParquetAnalyser, SeparatedAnalyser
-from heliotrope.scan.weights.gguf_files import GgufAnalyser
-from heliotrope.scan.weights.numpy_files import NumpyAnalyser
-from heliotrope.scan.weights.safetensors_files import SafetensorsAnalyser
 
-__all__ = ["ANALYSERS", "ThirdParty", "analyse", "analyse_nested"]
-
-_PICKLE = PickleAnalyser()
-ANALYSERS: tuple[Analyser, ...] = (
-    ZipAnalyser(),
-    TarAnalyser(),
-    NumpyAnalyser(),
-    SafetensorsAnalyser(),
-    GgufAnalyser(),
-    PointerAnalyser(),
-    IdxAnalyser(),
-    PackedAnalyser(),
-    ZfileAnalyser(),
-    OnnxAnalyser(),
-    JsonTreesAnalyser(),
-    UbjsonTreesAnalyser(),
-    LightgbmAnalyser(),
-    CatboostAnalyser(),
-    Hdf5Analyser(),
-    KerasJsonAnalyser(),
-    SavedModelAnalyser(),
-    TfliteAnalyser(),
-    ParquetAnalyser(),
-    ArrowAnalyser(),
-    MsgpackAnalyser(),
-    MlflowAnalyser(),
-    OtherAnalyser(),
-    ExecutableAnalyser(),
-    SeparatedAnalyser(),
-    _PICKLE,
-)
-"""In the order in which they name a file that is of several formats by its beginning."""
+__all__ = ["ThirdParty", "analyse", "analyse_nested"]
 
 _TOGETHER = {"tflite", "zip"}
 """A TensorFlow Lite model carries its labels in an archive behind it."""
-_TEXTS = RepositoryAnalyser()
-"""Takes part by name, and so besides any other: words in a configuration count whatever else its bytes are."""
 
 
 class ThirdParty(Protocol):
@@ -112,7 +53,7 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
     try:
         accepting = _accepting(source, name, context)
         results = [analyser.analyse(source, name, context) for analyser in accepting]
-        text = _TEXTS.analyse(source, name, context) if _TEXTS.accepts(source, name) else None
+        text = _text(source, name, context)
     except LimitReachedError as error:
         context.notes.incomplete(error.reason, limit=error.limit, member=context.member)
         return Recognised("unknown")
@@ -129,21 +70,34 @@ def _analyse(source: Source, name: str, context: Context) -> Recognised | None:
     return results[0]
 
 
+def _text(source: Source, name: str, context: Context) -> Recognised | None:
+    if not TEXTS.may(b"", name.lower(), source):
+        return None
+    texts = TEXTS.load()
+    return texts.analyse(source, name, context) if texts.accepts(source, name) else None
+
+
 def _accepting(source: Source, name: str, context: Context) -> list[Analyser]:
     accepting: list[Analyser] = []
-    for analyser in ANALYSERS:
-        if analyser is _PICKLE and any(_begins_here(other, source) for other in accepting):
+    head, lower = source.read(0, HEAD), name.lower()
+    for registered in ANALYSERS:
+        if not registered.may(head, lower, source):
+            continue
+        analyser = registered.load()
+        if registered.format == "pickle" and any(_begins_here(other, head) for other in accepting):
             # Another format's magic stands at the beginning, so a few bytes that look like opcodes prove nothing.
+            from heliotrope.scan.pickles.streams import credible_pickle
+
             if credible_pickle(source, context):
                 accepting.append(analyser)
         elif analyser.accepts(source, name):
             accepting.append(analyser)
     # A file that begins as a pickle and ends as an archive is named after its beginning.
-    return sorted(accepting, key=lambda analyser: not _begins_here(analyser, source))
+    return sorted(accepting, key=lambda analyser: not _begins_here(analyser, head))
 
 
-def _begins_here(analyser: Analyser, source: Source) -> bool:
-    return analyser.format != "zip" or source.read(0, 2) == b"PK"
+def _begins_here(analyser: Analyser, head: bytes) -> bool:
+    return analyser.format != "zip" or head[:2] == b"PK"
 
 
 def _check_extension(name: str, actual: str, context: Context) -> None:

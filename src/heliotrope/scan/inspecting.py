@@ -144,7 +144,9 @@ def _scan_open(  # noqa: PLR0917 - one caller with and one without the cache
     if size == 0:
         recognised = _empty(target, notes, extensions)
     else:
-        recognised = analyse(source, target.path.name, context, third_party) or _by_name(target, notes, extensions)
+        recognised = analyse(source, target.path.name, context, third_party)
+        if recognised is None:
+            recognised = _by_name(source, target, context, extensions)
     everything = [notes, *(item.notes for item in third_party)]
     noted = any(item.noted for item in everything)
     if recognised is None and noted:
@@ -179,11 +181,14 @@ def _empty(target: Target, notes: Collector, extensions: frozenset[str]) -> Reco
     return Recognised("empty", supported=False)
 
 
-def _by_name(target: Target, notes: Collector, extensions: frozenset[str]) -> Recognised | None:
-    """What to make of content that nothing recognises."""
+def _by_name(source: Source, target: Target, context: Context, extensions: frozenset[str]) -> Recognised | None:
+    """What to make of content that nothing recognises. A reader that passes over what it cannot load may find a pickle."""
     extension = target.path.suffix.lower()
     if extension in extensions:
-        notes.incomplete(f"its name ends in {extension}, but its content is not recognised")
+        from heliotrope.scan.pickles.streams import search_pickles
+
+        search_pickles(source, context, start=0)
+        context.notes.incomplete(f"its name ends in {extension}, but its content is not recognised")
         return Recognised("unknown", supported=False)
     return Recognised("unknown", supported=False, model=False) if target.named else None
 

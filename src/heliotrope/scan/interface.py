@@ -71,9 +71,15 @@ class Notes(Protocol):
         """
 
     def incomplete(
-        self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None
+        self,
+        reason: str,
+        *,
+        limit: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+        unsupported: bool = False,
     ) -> None:
-        """Note that something was not analysed."""
+        """Note that something was not analysed; `unsupported` when that is by design, as with an unknown compression."""
 
     def imported(self, name: str) -> None:
         """Note a global that a loader would import, as module.name, and that the policy lets pass."""

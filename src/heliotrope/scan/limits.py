@@ -84,6 +84,8 @@ class ScanLimits:
     """Arrays within arrays in GGUF metadata; none are published."""
     max_template: int = 256 * 1024
     """Bytes of a chat template. Published ones stay below 30 KiB; analysing takes about a second for each 100 KiB."""
+    max_templates: int = 512 * 1024
+    """The same of all templates of a file. Published ones bring up to four."""
     max_template_steps: int = 50_000
     """Nodes evaluated in a template, those of loops over constants each time: about a second."""
     max_config_bytes: int = 32 * MIB
@@ -96,6 +98,8 @@ class ScanLimits:
     """Levels of a configuration; Python's own parser stops near a thousand."""
     max_module_bytes: int = 2 * MIB
     """Python source that a repository brings. The longest published modules of models have 200 KiB."""
+    max_module_tokens: int = 250_000
+    """Words and marks of Python source, two spaces counting as one: some seconds of work. The longest modules have 60,000."""
     max_module_depth: int = 150
     """Levels of a module's syntax tree; a chain of 100 `elif` has 110."""
     max_shards: int = 2_000
@@ -119,9 +123,17 @@ class Budget:
     unpacked: int
     reserve: int = 2_000_000
     """Opcodes for the search behind the stream that used up the others; given out once."""
+    templates: int = 0
 
     @classmethod
     def of(cls, limits: ScanLimits, size: int = 0) -> "Budget":
         """For a file of that many bytes."""
         unpacked = max(limits.max_unpacked_bytes, limits.unpacked_per_byte * size)
-        return cls(limits.max_opcodes, limits.max_inflated_bytes, limits.max_members, limits.max_candidates, unpacked)
+        return cls(
+            limits.max_opcodes,
+            limits.max_inflated_bytes,
+            limits.max_members,
+            limits.max_candidates,
+            unpacked,
+            templates=limits.max_templates,
+        )

@@ -3,14 +3,24 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-__all__ = ["Entry", "Policy", "allowed_documents", "policy_digest", "shipped_policy"]
+__all__ = [
+    "Entry",
+    "Policy",
+    "TargetNames",
+    "allowed_documents",
+    "policy_digest",
+    "shipped_policy",
+    "target_names",
+    "tensorflow_operators",
+]
 
-_FILES = ("dangerous.json", "python2.json")
+_PICKLES = ("dangerous.json", "python2.json")
+_FILES = (*_PICKLES, "targets.json", "tensorflow_operators.txt", "torch_graphs.json")
 
 Kind = Literal["dangerous", "dotted", "allowed", "framework", "unknown"]
 """`framework`: a name of a known framework that nobody reviewed."""
@@ -79,8 +89,32 @@ def allowed_documents() -> list[dict[str, Any]]:
 
 @cache
 def shipped_policy() -> "Policy":
-    dangerous, python2 = (json.loads(_documents()[name]) for name in _FILES)
+    dangerous, python2 = (json.loads(_documents()[name]) for name in _PICKLES)
     return Policy(allowed_documents(), dangerous, python2)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNames:
+    """Names that configurations ask to be imported and called; data/targets.json says what each list is for."""
+
+    packages: frozenset[str]
+    ordinary: frozenset[str]
+    lookups: frozenset[str]
+    acting: frozenset[str]
+    pure: frozenset[str]
+    inside: frozenset[str]
+
+
+@cache
+def target_names() -> TargetNames:
+    lists = json.loads(_documents()["targets.json"])
+    return TargetNames(**{item.name: frozenset(lists[item.name].split()) for item in fields(TargetNames)})
+
+
+@cache
+def tensorflow_operators() -> frozenset[str]:
+    """The operators that TensorFlow registers."""
+    return frozenset(_documents()["tensorflow_operators.txt"].decode("ascii").split())
 
 
 class Policy:
@@ -164,6 +198,9 @@ class Policy:
         parts = [*inside, *name.split(".")]
         if parts[0] == "__torch__":
             return self._lookup_plain(".".join(parts[:-1]), parts[-1])
+        for prefix in _prefixes(module):  # `idlelib.run` is part of `idlelib`
+            if prefix in self.dangerous_modules:
+                return Entry("dotted", reason=self.dangerous_modules[prefix].reason)
         for start in (0, *range(len(inside), len(parts) - 1)):
             for end in range(max(start + 1, len(inside)), len(parts)):
                 found = self._resolved(".".join(parts[start:end]), parts[end])

@@ -91,7 +91,7 @@ _BESIDE_MODELS: dict[str, frozenset[str]] = {
         frozenset[str](),
     ),
     ".txt": frozenset({"lightgbm"}),
-    ".json": frozenset({"xgboost-json", "catboost-json", "keras-json"}),
+    ".json": frozenset({"xgboost-json", "catboost-json", "keras-json", "json-objects"}),
     ".csv": frozenset({"csv"}),
     ".tsv": frozenset({"tsv"}),
 }

@@ -15,7 +15,6 @@ from heliotrope.core.findings import SEVERITIES, Rule
 from heliotrope.core.taxonomy import TAXONOMY
 from heliotrope.core.text import counted, printable
 from heliotrope.scan.interface import Analyser
-from heliotrope.scan.rules import RULES
 
 __all__ = ["NONE", "AnalyserDescriptor", "Enabled", "analyser", "analysers", "enable"]
 
@@ -164,6 +163,8 @@ def _require_usable(descriptor: AnalyserDescriptor) -> None:
         all(_EXTENSION.fullmatch(name) for name in descriptor.extensions),
         f"analyser {descriptor.id}: extensions are written as in .abc",
     )
+    from heliotrope.scan.rules import RULES
+
     owners = {rule.id: "Heliotrope" for rule in RULES}
     owners |= {rule.id: other.id for other in _others(descriptor.id) for rule in other.rules}
     for rule in descriptor.rules:

@@ -165,12 +165,18 @@ class _Notes:
         )
 
     def incomplete(
-        self, reason: str, *, limit: str | None = None, member: str | None = None, offset: int | None = None
+        self,
+        reason: str,
+        *,
+        limit: str | None = None,
+        member: str | None = None,
+        offset: int | None = None,
+        unsupported: bool = False,
     ) -> None:
         texts: tuple[object, ...] = (limit, member)
         if not all(text is None or isinstance(text, str) for text in texts) or not _is_place(offset):
             limit = member = offset = None  # the reason counts all the same
-        self._notes.incomplete(str(reason), limit=limit, member=member, offset=offset)
+        self._notes.incomplete(str(reason), limit=limit, member=member, offset=offset, unsupported=unsupported is True)
 
 
 def _is_place(offset: object) -> bool:

@@ -149,6 +149,13 @@ CASES: dict[str, tuple[str, bytes, bytes]] = {
         "m.pt", torch_package(mine="from os import system as f\nmap(f, ['true'])\n"), torch_package(mine="system = 1\nsystem\n")
     ),
     "embedded-executable": ("m.pt", ELF, elf(machine=190)),
+    "json-dangerous-object": (
+        "m.json", b'{"a": [{"py/reduce": [{"py/function": "os.system"}, {"py/tuple": ["true"]}]}]}',
+        b'{"a": [{"py/object": "acme.Config", "size": 1}]}'
+    ),
+    "json-pickled-object": (
+        "m.json", b'{"a": {":type:": "x", ":serialized:": "gAJ9Lg=="}}', b'{"a": {":type:": "x", "text": "gAJ9Lg=="}}'
+    ),
     "msgpack-odd-array": (
         "m.msgpack", msgpack({"a": flax_array("object")}), msgpack({"a": flax_array(), "b": flax_array("bfloat16", [12])})
     ),

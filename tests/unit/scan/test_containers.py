@@ -198,8 +198,15 @@ def test_every_method_is_undone(method: int, descriptor: bool, tmp_path: Path) -
 def test_a_method_that_is_not_undone_is_named(tmp_path: Path) -> None:
     for method in (1, 6, 9, 98, 99):
         report = scan_bytes(tmp_path, packed_zip(PAYLOAD, method, packed=b"????"), "m.zip")
-        assert report.verdict == "incomplete"
-        assert f"method {method}," in report.incomplete[0].reason
+        assert report.verdict == "unsupported"
+        assert f"method {method} (" in report.incomplete[0].reason
+
+
+def test_damage_beside_an_unsupported_method_is_incomplete(tmp_path: Path) -> None:
+    archive = zipped({"a.pkl": PLAIN[:-1], "m.zip": packed_zip(PLAIN, 9, packed=b"????")}, deflate=True)
+    report = scan_bytes(tmp_path, archive, "m.zip")
+    assert report.verdict == "incomplete"
+    assert len(report.incomplete) == 2
 
 
 def test_other_bytes_behind_compressed_data_are_found(tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ events = []
 def hook(name, arguments):
     if name in ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "exec", "compile"):
         events.append((name, str(arguments)[:80]))
-scan_paths([Path(sys.argv[1]) / "settings.pkl"])  # what the scanner itself needs is imported now
+import heliotrope.scan.rules
+from heliotrope.scan.analysers import ANALYSERS, TEXTS
+[registered.load() for registered in (*ANALYSERS, TEXTS)]  # what the scanner itself needs is imported now
+scan_paths([Path(sys.argv[1]) / "settings.pkl"])
 before = set(sys.modules)
 sys.addaudithook(hook)
 document = scan_paths([Path(sys.argv[1])])

@@ -1,6 +1,7 @@
 """ONNX models: walked to the last byte, tensors passed over, references and operators judged."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,26 @@ def test_a_large_model_is_passed_over_not_read(tmp_path: Path) -> None:
 
 def _length(value: int) -> bytes:
     return protobuf((0, value))[1:]
+
+
+_SEQUENCE = protobuf((1, "s"), (2, 1), (3, onnx_tensor(raw=bytes(8))), (3, onnx_tensor(raw=bytes(4), dims=(1,))))
+
+
+@pytest.mark.parametrize("value", [onnx_tensor(raw=bytes(8)), _SEQUENCE, protobuf((2, 3), (5, _SEQUENCE))])
+def test_single_values_of_test_data_are_data(value: bytes, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, value, "input_0.pb")
+    assert (report.format, report.verdict, report.findings) == ("onnx-tensor", "clean", ())
+
+
+@pytest.mark.parametrize("wrap", [bytes, lambda tensor: protobuf((2, 1), (3, tensor))])
+def test_single_values_that_lie_elsewhere_are_looked_for(wrap: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    away = scan_bytes(tmp_path, wrap(onnx_tensor(location="../../etc/passwd")), "input_0.pb")
+    assert rules(away) == {"onnx-external-path"}
+    assert scan_bytes(tmp_path, wrap(onnx_tensor(location="missing.bin")), "input_0.pb").verdict == "incomplete"
+
+
+def test_a_cut_value_is_not_clean(tmp_path: Path) -> None:
+    value = onnx_tensor(raw=bytes(8))
+    for size in range(1, len(value)):
+        report = scan_bytes(tmp_path, value[:size], "input_0.pb")
+        assert report.verdict != "clean" or b"\x10\x01" in value[:size]  # at a field's end, it is a shorter value

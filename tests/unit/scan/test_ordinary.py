@@ -250,6 +250,29 @@ def test_scikit_learn_models(tmp_path: Path) -> None:
             assert_ordinary(tmp_path / f"{name}.joblib")
 
 
+def test_methods_called_by_name_and_words_that_are_methods(tmp_path: Path) -> None:
+    """Stacking and scorers call methods by name; a vocabulary may hold the same words."""
+    pytest.importorskip("sklearn")
+    from sklearn.ensemble import StackingClassifier
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["dump the query", "open and replace", "rename or copy", "touch what moves"] * 6
+    labels = [0, 1] * 12
+    stacked = StackingClassifier([("a", LogisticRegression()), ("b", LogisticRegression())], cv=2)
+    model = make_pipeline(CountVectorizer(), stacked)
+    for name, estimator in {
+        "stacking": model.fit(texts, labels),
+        "search": GridSearchCV(model, {"countvectorizer__lowercase": [True]}, scoring="f1", cv=2).fit(texts, labels),
+    }.items():
+        for protocol in (0, 2, 5):
+            path = tmp_path / f"{name}.{protocol}.pkl"
+            path.write_bytes(pickle.dumps({"model": estimator, "path": tmp_path}, protocol))
+            assert_ordinary(path)
+
+
 def boosted(kind: str) -> Any:
     pytest.importorskip(kind)
     if kind == "xgboost":

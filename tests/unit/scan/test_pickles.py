@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.scan.assembler import SYSTEM, call, glob, obj, rules, scan_bytes, stack_global, text
 
+from heliotrope.scan import scan_paths
 from heliotrope.scan.interface import Context
 from heliotrope.scan.limits import Budget, ScanLimits
 from heliotrope.scan.pickles.judge import Judge
@@ -392,3 +393,21 @@ class _Notes:
 
     def imported(self, name: str) -> None:
         """What plain values import is allowed."""
+
+
+@pytest.mark.parametrize(
+    "key", [text("__doc_link_template"), b"V__doc_link\\u005ftemplate\n"], ids=["plain", "escaped"]
+)
+def test_pages_of_estimators_are_not_the_files(key: bytes, tmp_path: Path) -> None:
+    """scikit-learn puts this attribute into the HTML that notebooks show, without escaping it."""
+    made = b"\x80\x04csklearn.linear_model._base\nLinearRegression\n)\x81}"
+    script = text('"></a><script>x</script>')
+    assert scan_bytes(tmp_path, made + key + script + b"sb.").verdict == "suspicious"
+    assert scan_bytes(tmp_path, made + text("coef_") + script + b"sb.").verdict == "clean"
+
+
+def test_random_bytes_that_seem_to_call_a_number_are_no_pickle(tmp_path: Path) -> None:
+    """Pieces of weights have neither a header nor a name; a loader stops at the call of what is no function."""
+    data = b"N)R\x82\x7d" + bytes(range(1, 200))
+    (tmp_path / "34dd3ad7").write_bytes(data)
+    assert scan_paths([tmp_path]).files == ()

@@ -75,6 +75,19 @@ def test_nothing_is_both_allowed_and_dangerous() -> None:
         "pandas.read_csv",
         "scipy.optimize._nonlin._nonlin_wrapper",
         "sklearn.utils.discovery.import_module",
+        "__builtin__.exec",
+        "__builtins__.eval",
+        "_interpreters.run_string",
+        "_operator.iadd",
+        "uuid._arp_getnode",
+        "mlflow.projects.backend.local._run_entry_point",
+        "keras.src.saving.saving_api.load_model",
+        "tensorflow.python.lib.io.file_io.FileIO",
+        "numpy._core.multiarray.fromfile",
+        "ray.cloudpickle.loads",
+        "torchvision.io.write_file",
+        "paddle.utils.cpp_extension.load",
+        "PIL.ImageMath.eval",
         "transformers.utils.hub.cached_file",
         "nltk.downloader.download",
         "torch.cuda.memory.CUDAPluggableAllocator",
@@ -272,3 +285,68 @@ def test_classes_of_an_archive_mean_nothing_outside_one(tmp_path: Path) -> None:
     body = b"\x80\x02" + glob("__torch__", "Net") + b")\x81}b."
     assert scan_bytes(tmp_path, body).verdict == "suspicious"
     assert "pickle-unknown-import" not in rules(scan_bytes(tmp_path, torch_zip(body), "m.pt"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["idlelib.pyshell:ModifiedInterpreter.runcode", "lib2to3.pgen2.grammar:Grammar.loads",
+     "asyncio.unix_events:_UnixSubprocessTransport._start", "importlib.machinery:SourceFileLoader.load_module"],
+)  # fmt: skip
+def test_a_method_below_a_dangerous_package_is_malicious(name: str, tmp_path: Path) -> None:
+    module, _, attribute = name.partition(":")
+    report = scan_bytes(tmp_path, PROTO4 + call(stack_global(module, attribute), text("x")) + b".")
+    assert (report.verdict, rules(report)) == ("malicious", {"pickle-dotted-name"})
+
+
+def test_a_method_that_the_allowlist_names_stays_clean(tmp_path: Path) -> None:
+    ordinary = PROTO4 + b"]" + stack_global("builtins", "str.lower") + b"a."
+    assert scan_bytes(tmp_path, ordinary).verdict == "clean"
+
+
+@pytest.mark.parametrize("name", ["targets.json", "tensorflow_operators.txt", "dangerous.json", "allowed/torch.json"])
+def test_the_digest_covers_every_list_of_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from heliotrope.scan import policy
+
+    before = policy.policy_digest.__wrapped__()
+    documents = policy._documents()
+    monkeypatch.setattr(policy, "_documents", lambda: documents | {name: documents[name] + b" "})
+    assert policy.policy_digest.__wrapped__() != before
+
+
+def test_the_digest_covers_all_files_beside_the_policy() -> None:
+    from heliotrope.scan import policy
+
+    folder = Path(policy.__file__).parent / "data"
+    assert set(policy._documents()) == {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        call(glob("numpy.random", "__RandomState_ctor")),
+        glob("numpy.matrixlib.defmatrix", "matrix"),
+        glob("builtins", "hash"),
+        glob("lightning.fabric.utilities.data", "AttributeDict") + b")\x81" + text("lr") + b"K\x01s0N",
+    ],
+)
+def test_old_and_new_places_of_known_names_are_clean(body: bytes, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, b"\x80\x04" + body + b".")
+    assert [item.message for item in report.findings if item.severity != "info"] == []
+
+
+def test_what_an_item_could_stand_in_for_is_not_vouched_for(tmp_path: Path) -> None:
+    """The items of an AttributeDict are its attributes: __setstate__ and append, too."""
+    made = glob("lightning.fabric.utilities.data", "AttributeDict") + b")\x81"
+    for change in (text("__setstate__") + glob("builtins", "len") + b"s}b", text("x") + b"a"):
+        report = scan_bytes(tmp_path, b"\x80\x04" + made + change + b".")
+        assert report.verdict == "suspicious"
+
+
+def test_storages_of_torch_are_no_finding_in_its_archives(tmp_path: Path) -> None:
+    def data(first: str) -> bytes:
+        storage = glob("torch", "FloatStorage")
+        return b"\x80\x02(" + text(first) + storage + text("0") + text("cpu") + b"K\x04tQ."
+
+    assert scan_bytes(tmp_path, torch_zip(data("storage")), "m.pt").findings == ()
+    assert rules(scan_bytes(tmp_path, torch_zip(data("other")), "m.pt")) == {"pickle-persistent-id"}
+    assert rules(scan_bytes(tmp_path, data("storage"), "m.pkl")) == {"pickle-persistent-id"}

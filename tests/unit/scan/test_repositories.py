@@ -200,6 +200,77 @@ def test_what_runs_on_import_is_malicious_however_it_is_named(code: str, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("_target_: matplotlib.use\nbackend: module://net\n", "suspicious"),
+        ("_target_: mmengine.Config.fromfile\nfilename: net.py\n", "suspicious"),
+        ("model:\n  _component_: os.system\n  _target_: torch.nn.ReLU\n", "malicious"),
+        ("model:\n  _component_: torchtune.models.llama3.llama3_8b\n  _target_: torch.nn.ReLU\n", "clean"),
+        ("_target_: gymnasium.make\nid: CartPole-v1\n", "clean"),
+    ],
+)
+def test_targets_that_act_on_names(text: str, verdict: str, tmp_path: Path) -> None:
+    assert scan_bytes(tmp_path, text.encode(), "conf.yaml").verdict == verdict
+
+
+HANDED_ON = [
+    "import os\np = [os]\np[0].system('x')",
+    "import os\n(os or 1).system('x')",
+    "import os\n(o := os).system('x')",
+    "import os\n(lambda m: m.system('x'))(os)",
+    "import os\ndef f():\n    return os\nf().system('x')",
+    "import os\nclass A:\n    m = os\nA.m.system('x')",
+    "import os\na = None\na = os\na.system('x')",
+    "import os\nx = vars(os)\nx['system']('x')",
+    "import os\nos.__getattribute__('system')('x')",
+    "import operator, os\noperator.attrgetter('system')(os)('x')",
+    "import shutil\nshutil.os.system('x')",
+    "print.__self__.exec('f()')",
+    "open('x.pth', 'w').write('import os')",
+    "import pathlib\npathlib.Path('x').write_text('y')",
+]
+
+
+@pytest.mark.parametrize("code", HANDED_ON)
+def test_modules_that_are_handed_on_are_not_lost(code: str, tmp_path: Path) -> None:
+    assert scan_bytes(tmp_path, code.encode(), "net.py").verdict in ("malicious", "suspicious")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\np = os\np.path.join('a', 'b')\nprint(hasattr(os, 'PathLike'), os.environ.get('A'))",
+        "import os, torch\ndef f(path):\n    with open(path, 'w') as file:\n        file.write(torch.os.sep)",
+        "import os\nx = os.__dict__['sep']\nopen('vocab.txt').read()\ndef g(m):\n    return m.__self__",
+    ],
+)
+def test_modules_that_are_asked_for_members_are_ordinary(code: str, tmp_path: Path) -> None:
+    report = scan_bytes(tmp_path, code.encode(), "net.py")
+    assert (report.verdict, report.findings) == ("clean", ())
+
+
+@pytest.mark.parametrize(
+    ("code", "limited"),
+    [
+        ("x = f" + "()['a']" * 40, False),
+        ("x0 = f()['a']\n" + "\n".join(f"x{i} = x{i - 1}()['a']" for i in range(1, 300)), False),
+        ("\n".join(f"from m{i} import *" for i in range(500)) + "\n" + "\n".join(f"f{i}" for i in range(2000)), False),
+        (
+            "a = '" + "\U0001f600" * 9999 + "'\nb = '" + "x" * 9999 + "'\ngetattr(os, b.replace('x', a) + a.join(b))",
+            False,
+        ),
+        ("a = 1;" * 100_000, True),
+    ],
+    ids=["calls", "names", "stars", "texts", "tokens"],
+)
+def test_source_made_to_exhaust(code: str, *, limited: bool, tmp_path: Path) -> None:
+    begun = time.process_time()
+    report = scan_bytes(tmp_path, code.encode(), "net.py")
+    assert time.process_time() - begun < 20
+    assert bool(report.incomplete) is limited
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "type X = int\nimport os\nos.system('x')",
@@ -262,6 +333,9 @@ def test_source_of_python_3_11_is_parsed(code: str, tmp_path: Path) -> None:
         ("c.yaml", "optimizer:\n  _target_: torch.optim.Adam\n  _partial_: true\n  lr: 0.1\n", "clean"),
         ("c.yaml", "trainer:\n  _target_: lightning.pytorch.Trainer\n  logger: {_target_: wandb.Logger}\n", "clean"),
         ("c.yaml", "model: {_target_: transformers.AutoModel.from_pretrained, path: x}\n", "clean"),
+        ("c.yaml", "data: {_target_: datasets.load_dataset, path: x}\n", "clean"),
+        ("c.yaml", "enc: {_target_: sentence_transformers.SentenceTransformer, name: x}\n", "clean"),
+        ("c.yaml", "data: {_target_: numpy.load, file: x}\n", "suspicious"),
         ("c.yaml", "enc: {_target_: nemo.collections.asr.modules.ConformerEncoder}\n", "clean"),
         ("c.yaml", "t: {_target_: torchvision.transforms.Compose, transforms: [{_target_: torchvision.transforms.ToTensor}]}\n", "clean"),
         ("c.yaml", "_target_: ${model.name}\nmodel: {name: torch.nn.Linear}\n", "clean"),

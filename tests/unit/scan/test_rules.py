@@ -181,6 +181,14 @@ Case = tuple[str, Callable[[], bytes], Callable[[], bytes]]
 TWO = {"a": TENSOR, "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}
 DICT = glob("collections", "OrderedDict")
 OPEN = text("x") + call(glob("builtins", "complex"), b"K\x01")
+
+
+def graph_module(code: str) -> bytes:
+    """A traced module as torch.fx pickles it, with no parts."""
+    named = b"\x80\x02ctorch.fx.graph_module\nreduce_graph_module\n}"
+    return named + b"(" + text("_code") + text(code) + b"u" + text("import torch\n") + b"\x86R."
+
+
 CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes | Callable[[], bytes]]] = {
     "pickle-dangerous-call": ("m.pkl", pickled(SYSTEM), pickled(text("posix.system"))),
     "pickle-dangerous-import": ("m.pkl", pickled(glob("posix", "system")), pickled(glob("datetime", "date"))),
@@ -218,6 +226,11 @@ CASES: dict[str, tuple[str, bytes | Callable[[], bytes], bytes | Callable[[], by
     "pickle-hidden-stream": ("m.pkl", PLAIN + bytes(64) + pickled(SYSTEM), PLAIN + pickled(SYSTEM)),
     "pickle-trailing-data": ("m.pkl", PLAIN + b"\0\0\0", PLAIN + PLAIN),
     "scan-limit": ("m.pkl", pickled(b"N0" * 20), PLAIN),
+    "pickle-graph-code": (
+        "m.pkl",
+        graph_module("def forward(self, x):\n    return x.tofile('a')"),
+        graph_module("def forward(self, x):\n    return x.t()"),
+    ),
     "joblib-odd-array": (
         "m.joblib",
         pickled(joblib_array(text("A"), bytes(16))),

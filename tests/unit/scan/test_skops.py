@@ -25,7 +25,12 @@ def test_models_of_scikit_learn(tmp_path: Path) -> None:
     skops_io = pytest.importorskip("skops.io")
     numpy = pytest.importorskip("numpy")
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.ensemble import (
+        GradientBoostingClassifier,
+        HistGradientBoostingClassifier,
+        RandomForestClassifier,
+        StackingClassifier,
+    )
     from sklearn.feature_selection import SelectKBest
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
@@ -41,7 +46,8 @@ def test_models_of_scikit_learn(tmp_path: Path) -> None:
         RandomForestClassifier(3, random_state=numpy.random.RandomState(0)),
         GradientBoostingClassifier(n_estimators=2),
         HistGradientBoostingClassifier(max_iter=2),
-        GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=2),
+        GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=2, scoring="f1"),
+        StackingClassifier([("a", LogisticRegression())], cv=2),
         make_pipeline(FunctionTransformer(numpy.tanh), SelectKBest(k=2)),
     ):
         with warnings.catch_warnings():
@@ -97,6 +103,23 @@ SUSPICIOUS = {
     },
     "a generator of another kind": skops_node(
         "RandomGeneratorNode", "numpy.random._generator.Generator", {"bit_generator": {"bit_generator": []}}
+    ),
+    "a page of its own": skops_node(
+        "ObjectNode", SVC, state(__doc_link_template=skops_node("JsonNode", "builtins.str", '"x"'))
+    ),
+    "a method by its name": skops_node(
+        "ObjectNode",
+        "sklearn.ensemble._stacking.StackingClassifier",
+        state(
+            stack_method_=skops_node(
+                "ListNode", "builtins.list", [skops_node("JsonNode", "builtins.str", '"write_bytes"')]
+            )
+        ),
+    ),
+    "methods by names that cannot be read": skops_node(
+        "ObjectNode",
+        "sklearn.multioutput.ClassifierChain",
+        state(chain_method_=skops_node("NdArrayNode", "numpy.ndarray", None, type="numpy", file="a.npy")),
     ),
     "a name that is none": skops_node("TypeNode", "sklearn.\ud800"),
     "a loader that is none": {**skops_node("JsonNode", "builtins.str"), "more": {"__class__": "x", "__module__": "y"}},

@@ -51,6 +51,10 @@ IMPORTS = {
     "in the first, without its newline": b"\x80\x03cplanted.sub\nx",
     "in the second": b"\x88\x80\x03.cplanted\nx\n",
     "in the second, broken later": FIRST + b"cplanted\nx\nZZZ",
+    "of a name that is none": b"]cplanted\n\x0c\n",
+    "of a name that is none, broken later": b")cplanted\n\x17\0oR.",
+    "of a name that is none, in the second": FIRST + b"cplanted\nK\x01u.cplanted\nx\n\xf6",
+    "of a module with other letters": b"]cmod\xc3\xa8le-2\nx\n",
     "in the second, without its newline": FIRST + b"cplanted\nx",
     "in the second, with a header": FIRST + b"\x80\x04" + short("planted") + short("x") + b"\x93\xff",
 }
@@ -60,6 +64,11 @@ IMPORTS = {
 def test_an_import_is_suspicious_also_where_the_stream_breaks(name: str, tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, IMPORTS[name])
     assert (report.verdict, "pickle-unknown-import" in rules(report)) == ("suspicious", True)
+
+
+def test_a_payload_behind_bytes_that_no_reader_takes(tmp_path: Path) -> None:
+    assert scan_bytes(tmp_path, b"\0\0" + HEADERLESS["GLOBAL"]).verdict == "malicious"
+    assert scan_bytes(tmp_path, b"\0\0" + b"no model at all").verdict == "incomplete"
 
 
 @pytest.mark.parametrize(

@@ -113,11 +113,19 @@ def test_a_web_template_may_do_what_web_templates_do(tmp_path: Path) -> None:
         "{{ x" + ".y" * 20000 + " }}",
         "{% for a in range(1000) %}" * 30 + "x" + "{% endfor %}" * 30,
         "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% set m = '" + "x" * 4900 + "' %}{# m() #}" + "{{ m.replace('x', m) }}" * 4000,
     ],
 )
 def test_templates_made_to_exhaust_are_no_pass_and_end_soon(text: str, tmp_path: Path) -> None:
     report = scanned(tmp_path, text)
     assert report.verdict != "clean" or "m()" in text
+
+
+def test_templates_of_one_file_are_limited_together(tmp_path: Path) -> None:
+    data = json.dumps({"chat_template": [{"name": str(i), "template": "{{ x }}" * 100} for i in range(5)]}).encode()
+    assert scan_bytes(tmp_path, data, "tokenizer_config.json").incomplete == ()
+    report = scan_bytes(tmp_path, data, "tokenizer_config.json", limits=ScanLimits(max_templates=2000))
+    assert report.incomplete[0].limit == "max_templates"
 
 
 def test_limits_of_templates_are_named(tmp_path: Path) -> None:
@@ -133,3 +141,55 @@ def test_limits_of_templates_are_named(tmp_path: Path) -> None:
 def test_changed_templates_never_stop_the_scanner(tmp_path: Path, name: str, place: int, more: str) -> None:
     text = ORDINARY[name]
     assert scanned(tmp_path, text[:place] + more + text[place:]).verdict
+
+
+_SCHEMA = """{%- macro kind(schema, indent='') -%}
+{%- set ty = schema.get('type') -%}
+{%- for key, value in schema.get('properties', {}).items() -%}{{ indent }}{{ key }}: {{ kind(value, indent + '  ') }}{%- endfor -%}
+{%- for option in schema.get('anyOf', []) -%}{{ kind(option, indent) }} | {%- endfor -%}
+{%- if ty == 'array' -%}{{ kind(schema.get('items', {}), indent) }}[]{%- elif ty == 'object' -%}{{ kind(schema, indent + '  ') }}
+{%- elif ty is iterable -%}{{ kind({'type': ty}) }}{%- else -%}{{ ty }}{%- endif -%}
+{%- endmacro -%}
+{%- for tool in tools -%}{{ kind(tool.parameters) }}{{ kind(tool.returns, '  ') }}{%- endfor -%}
+{%- for message in messages -%}{{ message.content }}{%- endfor -%}"""
+
+
+def test_a_macro_that_describes_schemas_by_calling_itself_is_read_to_its_end(tmp_path: Path) -> None:
+    report = scanned(tmp_path, _SCHEMA)
+    assert report.verdict == "clean"
+    assert not report.incomplete
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% macro m(n, x) %}{{ m(n, x) if x.y }}{{ '__cla' ~ n }}{% endmacro %}{{ messages[m('ss__', tools)] }}",
+        "{% set ns = namespace(a='__cl') %}{% macro m() %}{% set ns.a = ns.a ~ 'ass__' %}{% endmacro %}{{ m() }}{{ messages[ns.a] }}",
+        "{% set ns = namespace(a='__') %}{% macro m() %}{{ ns.a ~ 'class__' }}{% endmacro %}{{ m() }}{% set ns.a = '_' ~ '_' %}{{ messages[m()] }}",
+        "{% macro m(n, t) %}{% if n %}{{ m(n - 1, t ~ 'x_c_l_a_s_s_'[2 * n - 1]) }}{% endif %}{{ messages[t ~ 's__'] }}{% endmacro %}{{ m(5, '__clas') }}",
+        "{% macro o(a) %}{% macro i() %}{{ a ~ 'ass__' }}{% endmacro %}{{ i() }}{% endmacro %}{{ o('x') }}{{ messages[o('__cl')] }}",
+    ],
+    ids=[
+        "recursive",
+        "namespace changes",
+        "same call in other surroundings",
+        "built by recursion",
+        "a macro in a macro",
+    ],
+)
+def test_what_a_macro_gives_shows_although_equal_calls_are_not_followed_twice(text: str, tmp_path: Path) -> None:
+    assert scanned(tmp_path, text).verdict in ("malicious", "suspicious")
+
+
+def test_rules_in_comments_and_text_are_no_nesting(tmp_path: Path) -> None:
+    line = "{#" + "-" * 200 + " ((((" * 50 + " #}\n" + "[(" * 100 + "{{ '" + "(-" * 100 + "' }}"
+    assert scanned(tmp_path, line + "{% for m in messages %}{{ m.content }}{% endfor %}").verdict == "clean"
+
+
+def test_a_chat_template_may_be_a_list_of_its_lines(tmp_path: Path) -> None:
+    def config(word: str) -> bytes:
+        lines = ["{% for m in messages %}\n", f"{{{{ m.{word} }}}}\n", "{% endfor %}"]
+        return json.dumps({"model": {"chat_template": lines}}).encode()
+
+    assert scan_bytes(tmp_path, config("content"), "tokenizer_config.json").verdict == "clean"
+    assert scan_bytes(tmp_path, config("__class__"), "tokenizer_config.json").verdict == "malicious"

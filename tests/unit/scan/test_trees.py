@@ -102,7 +102,7 @@ def test_a_model_with_other_parts_is_not_called_clean(files: dict[str, bytes], t
 def test_other_json_is_no_model(tmp_path: Path) -> None:
     for data in (b'{"learner_rate": 1}', b'{"a": {"learner": 1}}', b"[]"):
         assert scan_bytes(tmp_path, data, "m.json").format == "json"
-    assert scan_bytes(tmp_path, b'{"version": 1', "m.json").verdict == "incomplete"
+    assert scan_bytes(tmp_path, b'{"version": [1', "m.json").verdict == "incomplete"
 
 
 @pytest.mark.parametrize("name", ["gbtree.json", "gbtree.ubj", "light.txt", "cat.cbm"])
@@ -303,3 +303,17 @@ def test_text_that_is_none_is_no_table(tmp_path: Path) -> None:
 def test_a_pickle_called_csv_is_judged_as_a_pickle(tmp_path: Path) -> None:
     report = scan_bytes(tmp_path, b"cos\nsystem\n(S'true'\ntR.", "t.csv")
     assert (report.verdict, "pickle-dangerous-call" in rules(report)) == ("malicious", True)
+
+
+def test_a_tokenizer_is_no_model_of_xgboost(tmp_path: Path) -> None:
+    """Both begin with a version; XGBoost's is a list of numbers."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"version": "1.0", "truncation": null, "added_tokens": [], "model": {"type": "WordPiece"}}')
+    (report,) = scan_paths([path]).files
+    assert report.format != "xgboost-json"
+
+
+def test_a_version_alone_makes_no_model(tmp_path: Path) -> None:
+    for data in (b'{"version": 1, "builds": []}', b'{"version": "1.0", "added_tokens": []}', b'{"learner": "adam"}'):
+        assert scan_bytes(tmp_path, data, "m.json").format == "json"
+    assert scan_bytes(tmp_path, b'{"version": [1, 7, 6], "x": 1}', "m.json").verdict == "incomplete"

@@ -54,7 +54,8 @@ class PackedAnalyser:
         if found is None:
             return Recognised(packing, supported=False, model=named)
         if not found.supported:
-            return Recognised(packing, supported=False, model=named or found.model)
+            other = found.format == "tar" and not found.model  # read to its end, and nothing in it is a model
+            return Recognised(packing, supported=False, model=found.model or (named and not other))
         return Recognised(f"{found.format}-{packing}", model=found.model)
 
 

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect
 from dataclasses import dataclass, field
+from typing import Final
 
 from heliotrope.core.text import printable
 from heliotrope.scan.archives.names import Names, is_odd, leaves, link_leaves
@@ -258,7 +259,9 @@ class _Archive:
         context = self._context.inside(member.name)
         source = opened(SliceSource(self._source, header.data, packed), method, member.size or header.size, context)
         if source is None:
-            self._incomplete(f"a member is packed by method {method}, which is not supported", member)
+            name = _METHOD_NAMES.get(method, "")
+            reason = f"a member is packed by method {method}{name}, which is not supported; pack it again by deflate"
+            self._context.notes.incomplete(reason, member=context.member, unsupported=True)
             return
         whole = self._is_whole(member, source, packed, listed=listed)
         weights = (self._torch and _STORAGE.fullmatch(member.name)) or self._code.is_weights(member.name)
@@ -358,3 +361,10 @@ class _Archive:
     def _incomplete(self, reason: str, member: Member | None = None) -> None:
         place = self._context.member if member is None else self._context.inside(member.name).member
         self._context.notes.incomplete(reason, member=place)
+
+
+_METHOD_NAMES: Final = {
+    1: " (shrink)", 6: " (implode)", 9: " (deflate64)", 10: " (PKWARE DCL)", 94: " (mp3)", 96: " (jpeg)",
+    97: " (wavpack)", 98: " (PPMd)", 99: " (AES encryption)",
+}  # fmt: skip
+"""Of APPNOTE.TXT, section 4.4.5."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from heliotrope.core.text import printable
 from heliotrope.scan.archives.decompressors import ZIP_METHODS
 from heliotrope.scan.archives.zip_directory import Member, NoDirectoryError, end_records, local_header, read_directories
+from heliotrope.scan.converting.skops_values import skops_value
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor
 from heliotrope.scan.converting.torch_values import Storage, TorchCalls
 from heliotrope.scan.converting.values import Bytes, Made, build
@@ -43,7 +44,7 @@ def read_value(source: Source, format_: str, limits: ScanLimits) -> Any:
         ) from None
 
 
-def _read(source: Source, format_: str, limits: ScanLimits) -> Any:
+def _read(source: Source, format_: str, limits: ScanLimits) -> Any:  # noqa: PLR0911 - one for each format
     inner, _, packing = format_.rpartition("-")
     if packing in PACKINGS:
         known = PACKINGS[packing]
@@ -65,9 +66,11 @@ def _read(source: Source, format_: str, limits: ScanLimits) -> Any:
         return {"array": _npy(source, "array")}
     if format_ in ("pickle", "joblib"):
         return _numpy_pickle(source)
+    if format_ == "skops":
+        return _skops(source, limits)
     raise CannotConvertError(
         f"files of the format {format_} cannot be converted",
-        hint="torch's files, npy, npz, pickles and joblib files of plain arrays can",
+        hint="torch's files, npy, npz, skops files, pickles and joblib files of plain arrays can",
     )
 
 
@@ -170,6 +173,23 @@ def _npz(source: Source, limits: ScanLimits) -> dict[str, Tensor]:
         short = name.removesuffix(".npy")
         arrays[short] = _npy(_opened(source, member, limits), short)
     return arrays
+
+
+def _skops(source: Source, limits: ScanLimits) -> Any:
+    members = _members(source, limits)
+
+    def opened(name: str) -> Source:
+        if name not in members:
+            raise CannotConvertError(f"the member {printable(name)[:100]} is missing")
+        return _opened(source, members[name], limits)
+
+    schema = opened("schema.json")
+    return skops_value(
+        schema.read(0, limits.max_skops_schema),
+        opened,
+        _npy,
+        lambda packed: {name: _opened(packed, member, limits) for name, member in _members(packed, limits).items()},
+    )
 
 
 def _npy(source: Source, name: str) -> Tensor:

@@ -18,12 +18,13 @@ from heliotrope.engine.files import open_regular, stamp_of
 from heliotrope.scan.converting.containers import read_value
 from heliotrope.scan.converting.tensors import SIZES, CannotConvertError, Tensor, elements
 from heliotrope.scan.converting.values import Made
+from heliotrope.scan.converting.worker import convert_in_worker
 from heliotrope.scan.inspecting import Inspected, Target, inspect_target
 from heliotrope.scan.interface import LimitReachedError, UnreadableError
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.sources import FileSource
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Converted", "convert", "convert_clean"]
 
 _MAX_GROWTH = 4
 """Tensors may take this many times the bytes of the file (a view that repeats elements takes more than its storage),"""
@@ -37,6 +38,8 @@ _MAX_METADATA = 1000
 _MAX_TEXT = 10_000
 """Characters of one value that becomes metadata."""
 _CHUNK: Final = 2**20
+_IN_WORKER: Final = frozenset({"skops"})
+"""Formats whose description is a tree of any shape and size, which is read in a process with limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,35 @@ def convert(path: Path, output: Path, *, progress: Callable[[float, float, str],
     CannotConvertError unless the file's raw verdict is clean, and for what has no place in a safetensors file.
     """
     report = _require_clean(path)
+    if report.format in _IN_WORKER:
+        size = path.stat().st_size
+        return convert_in_worker(path, output, report.format, report.sha256 or "", _limit(size))
+    return convert_clean(path, output, report.format, report.sha256 or "", progress=progress)
+
+
+def convert_clean(
+    path: Path,
+    output: Path,
+    format_: str,
+    sha256: str,
+    *,
+    progress: Callable[[float, float, str], None] | None = None,
+) -> Converted:
+    """The same for a file of that digest that was found clean; it must not have changed since."""
     limits = ScanLimits()
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
         source = FileSource(file.fileno(), status.st_size)
         try:
-            value = read_value(source, report.format, limits)
+            value = read_value(source, format_, limits)
             named = _named(value)
             size = _write(named, output, _limit(status.st_size), progress)
         except (LimitReachedError, UnreadableError) as error:
             raise CannotConvertError(f"{printable(str(path))}: {printable(str(error))}") from None
-        if _digest(source) != report.sha256 or stamp_of(os.fstat(file.fileno())) != stamp_of(status):
+        if _digest(source) != sha256 or stamp_of(os.fstat(file.fileno())) != stamp_of(status):
             output.unlink(missing_ok=True)
             raise CannotConvertError(f"{printable(str(path))}: changed while it was read", hint="run again")
-    return Converted(report.sha256 or "", len(named.tensors), size, named.shared(), tuple(named.left_out))
+    return Converted(sha256, len(named.tensors), size, named.shared(), tuple(named.left_out))
 
 
 def _require_clean(path: Path) -> FileReport:
@@ -149,7 +167,7 @@ class _Named:
         seen: dict[int, list[tuple[int, int]]] = {}
         found = []
         for name, tensor in self.tensors.items():
-            if not tensor.count:
+            if not tensor.count or tensor.interleaved:
                 continue
             span = sum((side - 1) * step for side, step in zip(tensor.shape, tensor.strides, strict=True)) + 1
             begin, end = tensor.start, tensor.start + span * SIZES[tensor.dtype]

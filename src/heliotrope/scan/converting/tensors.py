@@ -42,6 +42,8 @@ class Tensor:
     """First byte of the storage in the source, and the one behind it."""
     swapped: bool = False
     """Elements are big-endian."""
+    interleaved: bool = False
+    """A field of records: others lie between its elements."""
 
     @property
     def count(self) -> int:

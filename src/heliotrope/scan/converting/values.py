@@ -61,8 +61,15 @@ class _Builder:
         call: Call,
         persistent: Callable[[Any], Any],
         built: Callable[[Any, Any, int], tuple[Any, int]],
+        *,
+        max_opcodes: int = _MAX_OPCODES,
+        max_texts: int = _MAX_TEXTS,
+        strict: bool = False,
     ) -> None:
         self._source = source
+        self._max_opcodes = max_opcodes
+        self._max_texts = max_texts
+        self._strict = strict
         self._call = call
         self._persistent = persistent
         self._built = built
@@ -73,7 +80,7 @@ class _Builder:
 
     def run(self, start: int) -> Any:
         self.at = start
-        for _ in range(_MAX_OPCODES):
+        for _ in range(self._max_opcodes):
             code = self._take(1)[0]
             if code == 0x2E:
                 return self.stack.pop()
@@ -81,7 +88,7 @@ class _Builder:
             if handler is None:
                 raise CannotConvertError(f"opcode 0x{code:02x} at byte {self.at - 1} has no place in a file of tensors")
             handler(self)
-        raise CannotConvertError(f"more than {_MAX_OPCODES} pickle opcodes")
+        raise CannotConvertError(f"more than {self._max_opcodes} pickle opcodes")
 
     def _take(self, size: int) -> bytes:
         data = self._source.read(self.at, size)
@@ -93,12 +100,12 @@ class _Builder:
     def number(self, width: int, *, signed: bool = False) -> int:
         return int.from_bytes(self._take(width), "little", signed=signed)
 
-    def line(self) -> str:
+    def line(self, encoding: str = "utf-8") -> str:
         end = find_byte(self._source, b"\n", self.at)
         if end < 0 or end - self.at > _MAX_TEXT:
             raise CannotConvertError("a line of text does not end")
         data = self._take(end + 1 - self.at)
-        return data[:-1].decode("utf-8", "replace")
+        return data[:-1].decode(encoding, "replace")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -106,8 +113,8 @@ class _Builder:
     def text(self, width: int, encoding: str = "utf-8") -> None:
         size = self.number(width)
         self._texts += size
-        if self._texts > _MAX_TEXTS:
-            raise CannotConvertError(f"its texts have more than {_MAX_TEXTS} bytes")
+        if self._texts > self._max_texts:
+            raise CannotConvertError(f"its texts have more than {self._max_texts} bytes")
         if size > _MAX_TEXT:
             self.push(self._skipped(size))
         else:
@@ -151,6 +158,8 @@ class _Builder:
             target.items.extend(items)
             return
         for key, value in zip(items[::2], items[1::2], strict=True):
+            if self._strict and not isinstance(key, str | int | float | bool | tuple | Global | None):
+                raise CannotConvertError("a key of a dictionary is computed")
             target[key if isinstance(key, str | int | float | bool | tuple | None) else repr(key)] = value
 
     def append(self, items: list[Any]) -> None:
@@ -180,12 +189,15 @@ def build(
     call: Call,
     persistent: Callable[[Any], Any],
     built: Callable[[Any, Any, int], tuple[Any, int]],
+    max_opcodes: int = _MAX_OPCODES,
+    max_texts: int = _MAX_TEXTS,
+    strict: bool = False,
 ) -> tuple[Any, int]:
     """The value of the pickle at an offset, and where the next byte lies. `built` also says where the stream goes on.
 
-    CannotConvertError for a stream that is no ordinary one.
+    CannotConvertError for a stream that is no ordinary one; if `strict`, also for keys of dictionaries that are computed.
     """
-    builder = _Builder(source, call, persistent, built)
+    builder = _Builder(source, call, persistent, built, max_opcodes=max_opcodes, max_texts=max_texts, strict=strict)
     try:
         return builder.run(start), builder.at
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, UnicodeError) as error:
@@ -241,7 +253,10 @@ def _additems(builder: _Builder) -> None:
 
 
 def _string(builder: _Builder) -> None:
-    builder.push(builder.line().strip("'\""))
+    line = builder.line()
+    if "\\" in line:
+        raise CannotConvertError("a text of protocol 0 is written with escapes")
+    builder.push(line.strip("'\""))
 
 
 _HANDLERS: Final[dict[int, Callable[[_Builder], Any]]] = {
@@ -266,7 +281,7 @@ _HANDLERS: Final[dict[int, Callable[[_Builder], Any]]] = {
     0x53: _string,
     0x54: lambda it: it.text(4, "latin-1"),
     0x55: lambda it: it.text(1, "latin-1"),
-    0x56: lambda it: it.push(it.line()),
+    0x56: lambda it: it.push(it.line("raw-unicode-escape")),
     0x58: lambda it: it.text(4),
     0x5D: lambda it: it.push([]),
     0x61: lambda it: it.append([it.stack.pop()]),

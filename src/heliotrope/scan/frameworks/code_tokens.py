@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from heliotrope.core.characters import names_later, without_later
+
 __all__ = ["Token", "literal", "tokens"]
 
 _SPACE = re.compile(r"(?:[ \t\f\r]|\\\r?\n|#[^\n]*)+")
@@ -52,6 +54,7 @@ class Token(NamedTuple):
 
 def tokens(source: str, *, base: int = 0, depth: int = 0) -> Iterator[Token]:
     """The words in their order, comments and spaces left out. Code inside formatted text follows it in parentheses."""
+    source = without_later(source)
     at, end, unclosed = 0, len(source), 0
     while at < end:
         space = _SPACE.match(source, at)
@@ -105,6 +108,8 @@ def literal(text: str) -> str | None:
         return None
     if "\\" not in body or "r" in prefix:
         return body
+    if names_later(body):
+        return None
     try:
         return body.encode("latin-1", "backslashreplace").decode("unicode_escape")
     except UnicodeDecodeError:

@@ -19,6 +19,11 @@ _MAGICS = re.compile(
     rb"\x7fELF[\x01\x02][\x01\x02]\x01|MZ|\xfe\xed\xfa[\xce\xcf]|[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]"
 )
 _MAX_NAMED = 20
+_WEIGHTS = re.compile(
+    r"(?:.*[/_.-])?(?:model|weights|optimizer|scheduler|training_args|embeddings?)(?:[-_.]\w+)*\.(?:bin|dat|data|model)",
+    re.IGNORECASE,
+)
+"""Names under which loaders look for weights, whose extension by itself promises nothing."""
 
 
 def program_at(data: bytes, at: int = 0) -> str | None:
@@ -86,12 +91,12 @@ class ExecutableAnalyser:
         head = source.read(0, _HEADER)
         if program_at(head) is not None or _is_bytecode(head):
             return True
-        return head.startswith(b"#!") and _extension(name) in MODEL_EXTENSIONS
+        return head.startswith(b"#!") and _promises_model(name)
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         head = source.read(0, _HEADER)
         kind = program_at(head) or ("Python bytecode" if _is_bytecode(head) else "script")
-        model = _extension(name) in MODEL_EXTENSIONS
+        model = _promises_model(name)
         if model or context.depth > 0 or kind == "APE":
             message = f"it is a program ({kind}), not a model"
             context.notes.add("embedded-executable", message, key=kind, member=context.member, offset=context.base)
@@ -103,6 +108,10 @@ def _is_bytecode(head: bytes) -> bool:
     return (
         head[2:4] == b"\r\n" and 3000 <= int.from_bytes(head[:2], "little") < 4000 and len(head) >= 16 and head[4] < 4
     )
+
+
+def _promises_model(name: str) -> bool:
+    return _extension(name) in MODEL_EXTENSIONS or _WEIGHTS.fullmatch(name) is not None
 
 
 def _extension(name: str) -> str:

@@ -20,7 +20,8 @@ from heliotrope.scan.frameworks.hdf5_messages import (
     link,
     type_of,
 )
-from heliotrope.scan.frameworks.hdf5_reader import Broken, Hdf5Reader, Message, superblock_offset
+from heliotrope.scan.frameworks.hdf5_reader import Broken, Hdf5Reader, Message
+from heliotrope.scan.frameworks.hdf5_signature import may_be_hdf5, superblock_offset
 from heliotrope.scan.frameworks.keras_config import check_config_text
 from heliotrope.scan.frameworks.keras_text import speaks_of_classes
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
@@ -75,9 +76,7 @@ class Hdf5Analyser:
     format = "hdf5"
 
     def accepts(self, source: Source, name: str) -> bool:
-        named = name.lower().endswith((".h5", ".hdf5", ".keras"))
-        inflated = isinstance(source, UnpackedSource) and not named
-        return superblock_offset(source, end=_CHUNK // 2 if inflated else None) is not None
+        return may_be_hdf5(b"", name.lower(), source)
 
     def analyse(self, source: Source, name: str, context: Context) -> Recognised:
         del name

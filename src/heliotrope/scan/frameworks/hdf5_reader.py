@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from heliotrope.scan.interface import LimitReachedError, Source
 
-__all__ = ["SIGNATURE", "Broken", "Hdf5Reader", "Message", "superblock_offset"]
+__all__ = ["Broken", "Hdf5Reader", "Message"]
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _WINDOW = 16 * 1024
 _MAX_BLOCK = 64 * 2**20
 """Bytes read in one piece, of a header's chunk or a heap's data segment."""
@@ -37,18 +36,6 @@ class Message:
     def shared(self) -> bool:
         """Whether the content is elsewhere and `data` says where."""
         return bool(self.flags & _SHARED)
-
-
-def superblock_offset(source: Source, *, end: int | None = None) -> int | None:
-    """Where the file's first structure stands: at 0, 512, 1024 and so on doubled, behind bytes of the user's own."""
-    if source.read(0, 8) == SIGNATURE:
-        return 0
-    offset = 512
-    while offset < (source.size if end is None else min(end, source.size)):
-        if source.read(offset, 8) == SIGNATURE:
-            return offset
-        offset *= 2
-    return None
 
 
 class Hdf5Reader:

@@ -208,6 +208,8 @@ class _Judge:
 
     def _node_definition(self, text: Any) -> None:
         names = _NODE_OPERATOR.findall(text) if isinstance(text, str) else []
+        if isinstance(text, dict) and isinstance(text.get("op"), str):  # as TensorFlow 2.0 to 2.3 wrote it
+            names = [text["op"]]
         for name in names:
             self._found(operator_rule(name), name)
         if not names:

@@ -6,6 +6,7 @@ name of the type and bytes), and msgpack_numpy, whose arrays of objects are pick
 
 import re
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
 from heliotrope.scan.pickles.streams import credible_pickle, search_pickles
@@ -69,7 +70,7 @@ class MsgpackAnalyser:
 
 def _is_text(source: Source, item: Item) -> bool:
     try:
-        return source.read(item.offset, min(item.length, 200)).decode("utf-8", "strict").isprintable()
+        return without_later(source.read(item.offset, min(item.length, 200)).decode("utf-8", "strict")).isprintable()
     except UnicodeDecodeError:
         return False
 

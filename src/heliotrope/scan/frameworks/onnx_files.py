@@ -4,14 +4,15 @@ Source: onnx.proto of the ONNX repository.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.frameworks.onnx_tensors import ExternalTensor, check_external
 from heliotrope.scan.interface import Context, LimitReachedError, Recognised, Source
-from heliotrope.scan.wire.protobuf import BYTES, VARINT, DamagedError, Field, Wire
+from heliotrope.scan.wire.protobuf import BYTES, FIXED32, FIXED64, VARINT, DamagedError, Field, Wire
 
-__all__ = ["OnnxAnalyser"]
+__all__ = ["OnnxAnalyser", "OnnxValueAnalyser"]
 
 _MODEL = {
     1: VARINT,
@@ -28,6 +29,30 @@ _MODEL = {
     26: BYTES,
 }
 """Fields of ModelProto and their wire types."""
+
+_TENSOR = {
+    1: (VARINT, BYTES),
+    2: (VARINT,),
+    4: (FIXED32, BYTES),
+    5: (VARINT, BYTES),
+    6: (BYTES,),
+    7: (VARINT, BYTES),
+    8: (BYTES,),
+    9: (BYTES,),
+    10: (FIXED64, BYTES),
+    11: (VARINT, BYTES),
+    12: (BYTES,),
+    13: (BYTES,),
+    14: (VARINT,),
+    16: (BYTES,),
+}
+"""Fields of TensorProto; segments are not in use."""
+_SEQUENCE = {1: (BYTES,), 2: (VARINT,), 3: (BYTES,), 4: (BYTES,), 5: (BYTES,), 7: (BYTES,)}
+"""Fields of SequenceProto and OptionalProto: tensors, sparse ones, and such values within; maps are not among them."""
+_LAST_TYPE = 40
+"""Of the tensors' types; 26 are in use."""
+_LAST_KIND = 5
+_MAX_NESTED = 8
 
 _KNOWN_DOMAINS = frozenset({
     "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training",
@@ -76,6 +101,36 @@ class OnnxAnalyser:
         return Recognised("onnx")
 
 
+class OnnxValueAnalyser:
+    """Single tensors, and sequences of them, as test data of ONNX models holds them."""
+
+    format = "onnx-tensor"
+
+    def accepts(self, source: Source, name: str) -> bool:
+        """No magic again: a type, and no field that a value does not have, to the end of the file."""
+        if not name.lower().endswith((".pb", ".tensorproto")):
+            return False
+        return _is_value(source, _TENSOR, "tensor") or _is_value(source, _SEQUENCE, "sequence")
+
+    def analyse(self, source: Source, name: str, context: Context) -> Recognised:
+        del name
+        _Model(source, context).value(sequence=not _is_value(source, _TENSOR, "tensor"))
+        return Recognised("onnx-tensor")
+
+
+def _is_value(source: Source, layout: Mapping[int, tuple[int, ...]], kind: str) -> bool:
+    found = False
+    try:
+        for number, wire, begin, _ in Wire(source, _PROBED_FIELDS).fields(0, source.size):
+            if wire not in layout.get(number, ()):
+                return False
+            if number == 2:
+                found = 1 <= begin <= (_LAST_TYPE if kind == "tensor" else _LAST_KIND)
+    except (DamagedError, LimitReachedError):
+        return False
+    return found
+
+
 def _is_model(source: Source) -> bool:
     numbers = set()
     try:
@@ -109,7 +164,32 @@ class _Model:
                 self._context.notes.incomplete("there is no graph in it", member=self._context.member)
         self._judge_operators()
 
+    def value(self, *, sequence: bool) -> None:
+        """A tensor or a sequence by itself."""
+        try:
+            if sequence:
+                self._sequence(0, self._source.size, 0)
+            else:
+                self._tensor(0, self._source.size)
+        except DamagedError as error:
+            self._context.notes.incomplete(f"the value is damaged: {error}", member=self._context.member)
+        except LimitReachedError as error:
+            self._context.notes.incomplete(error.reason, limit=error.limit, member=self._context.member)
+
     # the messages, one method each
+
+    def _sequence(self, start: int, end: int, depth: int) -> None:
+        if depth > _MAX_NESTED:
+            raise LimitReachedError("max_onnx_depth", f"more than {_MAX_NESTED} sequences within each other")
+        for number, wire, begin, stop in self._wire.fields(start, end):
+            if wire != BYTES:
+                continue
+            if number == 3:
+                self._tensor(begin, stop)
+            elif number == 4:
+                self._sparse(begin, stop)
+            elif number in (5, 7):
+                self._sequence(begin, stop, depth + 1)
 
     def _model(self) -> None:
         for field in self._wire.fields(0, self._source.size):

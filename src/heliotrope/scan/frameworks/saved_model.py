@@ -6,6 +6,7 @@ Source: saved_model.proto, meta_graph.proto, graph.proto, function.proto and nod
 import re
 from dataclasses import dataclass, field
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.frameworks.keras_config import check_config_text
 from heliotrope.scan.frameworks.keras_text import speaks_of_classes
@@ -127,7 +128,8 @@ def _is_node(wire: Wire, start: int, stop: int) -> bool:
             return False
         if item[0] < 3:
             found[item[0]] = wire.text(item, _MAX_NAME)
-    return found.get(2, "").replace("_", "").replace(">", "").isalnum() and found.get(1, "").isprintable()
+    operator, name = without_later(found.get(2, "")), without_later(found.get(1, ""))
+    return operator.replace("_", "").replace(">", "").isalnum() and name.isprintable()
 
 
 def _metadata(source: Source, context: Context) -> Recognised:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
 from heliotrope.scan.pickles.arguments import CONDITIONS
+from heliotrope.scan.pickles.method_names import METHOD_KEYS, METHODS, calls_by_name
 from heliotrope.scan.policy import Entry, shipped_policy
 
 __all__ = ["check_schema", "is_schema"]
@@ -66,6 +68,8 @@ def check_schema(text: bytes, context: Context) -> bool:
     if not is_schema(root):
         return False
     judge = _Judge(context)
+    if _has_page(root):
+        judge.page()
     protocol = root["protocol"]
     if type(protocol) is not int or not 0 <= protocol <= 2:
         context.notes.incomplete(
@@ -73,7 +77,46 @@ def check_schema(text: bytes, context: Context) -> bool:
         )
     for node, called in _nodes(root):
         judge.node(node, called=called)
+        if isinstance(node.get("__module__"), str) and calls_by_name(node["__module__"]) and not _known_methods(node):
+            judge.odd_methods(node)
     return True
+
+
+def _has_page(root: Any) -> bool:
+    """Whether the attribute is named anywhere, however the text spells it; so it may be in a tree too deep to write."""
+    try:
+        return "__doc_link_template" in json.dumps(root, ensure_ascii=False)
+    except RecursionError:
+        return True
+
+
+def _known_methods(node: dict[str, Any]) -> bool:
+    """Whether an estimator that calls methods by the names in its state calls none but those of estimators."""
+    state = node.get("content")
+    if node.get("__loader__") in ("TypeNode", "FunctionNode", "CachedNode"):
+        return True
+    if (
+        not isinstance(state, dict)
+        or state.get("__loader__") != "DictNode"
+        or not isinstance(state.get("content"), dict)
+    ):
+        return False
+    return all(_names_methods(state["content"][key]) for key in METHOD_KEYS & state["content"].keys())
+
+
+def _names_methods(node: Any) -> bool:
+    """Text, or a list of texts, as skops writes them."""
+    if not isinstance(node, dict):
+        return False
+    content = node.get("content")
+    if node.get("__loader__") in ("ListNode", "TupleNode") and isinstance(content, list):
+        return all(map(_names_methods, content))
+    if node.get("__loader__") != "JsonNode" or not isinstance(content, str):
+        return False
+    try:
+        return json.loads(content) in METHODS
+    except (ValueError, TypeError):
+        return False
 
 
 def _nodes(root: Any) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -112,7 +155,11 @@ class _Judge:
             loader = ""
         if loader in _SILENT:
             return
-        if not isinstance(module, str) or not isinstance(name, str) or not f"{module}{name}".isprintable():
+        if (
+            not isinstance(module, str)
+            or not isinstance(name, str)
+            or not without_later(f"{module}{name}").isprintable()
+        ):
             self._odd("a node names no type", "no type")
             return
         full_name = f"{module}.{name}"
@@ -152,6 +199,15 @@ class _Judge:
             self._note("skops-unknown-type", message, full_name)
         else:
             self._context.notes.imported(full_name)
+
+    def page(self) -> None:
+        """A text that estimators put into the page of a notebook as it is."""
+        self._odd("has a template for the page that a notebook shows, which may be a script", "page")
+
+    def odd_methods(self, node: dict[str, Any]) -> None:
+        """An estimator would call a method by a name that is none of an estimator's."""
+        full_name = f"{node['__module__']}.{node.get('__class__')}"
+        self._odd(f"{_shown(full_name)} calls methods by names that no estimator has", full_name)
 
     def _method(self, node: dict[str, Any], full_name: str) -> None:
         content = node.get("content")

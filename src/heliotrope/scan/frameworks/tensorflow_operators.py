@@ -4,8 +4,8 @@ Source: the operator registry of TensorFlow 2.21, written down in data/tensorflo
 """
 
 import re
-from functools import cache
-from importlib import resources
+
+from heliotrope.scan.policy import tensorflow_operators
 
 __all__ = ["CHECKPOINTS", "operator_rule", "symbol_rule"]
 
@@ -73,18 +73,12 @@ _SYMBOLS: tuple[tuple[re.Pattern[str], tuple[str, str] | None], ...] = (
 _RAW = re.compile(r"(?:.*\.)?raw_ops\.(\w+)")
 
 
-@cache
-def _known() -> frozenset[str]:
-    text = (resources.files("heliotrope.scan") / "data" / "tensorflow_operators.txt").read_text("ascii")
-    return frozenset(text.split())
-
-
 def operator_rule(name: str) -> tuple[str, str] | None:
     """The rule that an operator breaks and what it does; None for one that computes."""
     exact = _EXACT.get(name)
     if exact is not None:
         return exact
-    if name in _known() or _PREFIXES.fullmatch(name):
+    if name in tensorflow_operators() or _PREFIXES.fullmatch(name):
         return None
     return _EXTENSION if _EXTENSIONS.fullmatch(name) else _CUSTOM
 

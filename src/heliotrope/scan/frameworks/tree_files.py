@@ -70,7 +70,7 @@ class JsonTreesAnalyser:
 
     format = "xgboost-json"
     _head = re.compile(
-        rb'\s*\{\s*"(?:(learner|version)|(features_info|model_info|oblivious_trees|scale_and_bias))"\s*:'
+        rb'\s*\{\s*"(?:(learner"\s*:\s*\{|version"\s*:\s*\[)|(features_info|model_info|oblivious_trees|scale_and_bias)"\s*:)'
     )
 
     def accepts(self, source: Source, name: str) -> bool:

@@ -37,11 +37,13 @@ CONDITIONS = frozenset(
         "nested-torch",
         "callee-first",
         "class-first",
+        "index-first",
         "reconstructor",
         "empty-array",
         "zone",
         "partial",
         "new-object",
+        "graph-module",
         "never",
     }
 )
@@ -54,6 +56,10 @@ class _Use(Protocol):
     @property
     def entry(self) -> Entry: ...
     @property
+    def module(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
     def full_name(self) -> str: ...
 
 
@@ -62,6 +68,7 @@ class _Judge(Protocol):
 
     inline_arrays: bool
     nested: list[tuple[int, int]]
+    follows_graphs: bool
 
     def use_of(self, tag: int) -> _Use | None: ...
     def made_of(self, tag: int) -> _Use | None: ...
@@ -125,6 +132,11 @@ def _free(entry: Entry) -> bool:
     return entry.kind == "allowed" and entry.shape not in CONDITIONS
 
 
+def _only_made(entry: Entry) -> bool:
+    """Whether the class is one that only known functions make: its constructor believes what it is given."""
+    return "made" in entry.uses and not entry.uses & {"call", "new"}
+
+
 def _constants(_judge: _Judge, _machine: State, items: list[int]) -> str:
     constant = len(items) == 1 and items[0] & op.KIND_MASK in _CONSTANT_KINDS
     return "" if constant else "with something else than one constant"
@@ -135,9 +147,33 @@ def _constants_only(_judge: _Judge, _machine: State, items: list[int]) -> str:
     return "" if constant else "with something else than constants"
 
 
-def _sized(_judge: _Judge, _machine: State, items: list[int]) -> str:
+def _sized(judge: _Judge, machine: State, items: list[int]) -> str:
     """No number, which would be a size to allocate."""
-    return "with a size" if items and items[0] & op.KIND_MASK == op.OPAQUE else ""
+    if items and items[0] & op.KIND_MASK == op.OPAQUE:
+        return "with a size"
+    return _encoded(judge, machine, items[1:])
+
+
+def _text(judge: _Judge, machine: State, items: list[int]) -> str:
+    """A constant, or bytes in one of the encodings that picklers use."""
+    return _constants_only(judge, machine, items) or _encoded(judge, machine, items[1:])
+
+
+def _encoded(judge: _Judge, machine: State, items: list[int]) -> str:
+    """Other encodings hide text, or need time that grows with the square of its length."""
+    if not items or items[0] & op.KIND_MASK == op.OPAQUE:  # the base of a number
+        return ""
+    name = machine.text(items[0])
+    return "" if name in judge.codecs else f"with the codec {name!r}"
+
+
+def _fraction(judge: _Judge, machine: State, items: list[int]) -> str:
+    """Two numbers, or text without an exponent, which stands for a power of ten of any size."""
+    problem = _constants_only(judge, machine, items)
+    text = machine.text(items[0]) if items and not problem else None
+    if text is None:
+        return problem or ("with text that is too long" if items and items[0] & op.KIND_MASK == op.STR else "")
+    return "" if re.fullmatch(r"[\d/ +-]{1,4300}", text, re.ASCII) else "with something else than two numbers"
 
 
 def _array(_judge: _Judge, _machine: State, items: list[int]) -> str:
@@ -156,7 +192,7 @@ def _zone(_judge: _Judge, machine: State, items: list[int]) -> str:
 def _partial(judge: _Judge, _machine: State, items: list[int]) -> str:
     """It calls nothing while loading, so any function that is allowed with any arguments may be bound."""
     used = judge.use_of(items[0]) if items else None
-    if used is None or not _free(used.entry) or used.entry.shape == "sized":
+    if used is None or not _free(used.entry) or used.entry.shape == "sized" or _only_made(used.entry):
         return _UNFOLLOWED if used is None else f"with {used.full_name}"
     return ""
 
@@ -193,6 +229,14 @@ def _class_first(judge: _Judge, _machine: State, items: list[int]) -> str:
     if not used.entry.uses & {"new", "made"}:
         return f"to make a {used.full_name}"
     return ""
+
+
+def _index_first(judge: _Judge, machine: State, items: list[int]) -> str:
+    """Calls `__new__` of the class with names of the file's choosing, so that it must be an index."""
+    used = judge.use_of(items[0]) if items else None
+    if used is not None and not (used.module.startswith("pandas") and used.name.endswith("Index")):
+        return f"to make a {used.full_name}"
+    return _class_first(judge, machine, items)
 
 
 def _new_object(judge: _Judge, machine: State, items: list[int]) -> str:
@@ -275,6 +319,12 @@ def _nested_torch(judge: _Judge, machine: State, items: list[int]) -> str:
     return ""
 
 
+def _graph_module(judge: _Judge, _machine: State, items: list[int]) -> str:
+    """It runs code from its arguments; the judge's graph_called says where, and the stream is read again for it."""
+    kinds = [item & op.KIND_MASK for item in items]
+    return "" if kinds == [op.DICT, op.STR] and judge.follows_graphs else "with code that cannot be followed"
+
+
 def _inline_array(judge: _Judge, _machine: State, _items: list[int]) -> str:
     judge.inline_arrays = True
     return ""
@@ -284,10 +334,13 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "constants": _constants,
     "constants-only": _constants_only,
     "sized": _sized,
+    "text": _text,
+    "fraction": _fraction,
     "array": _array,
     "zone": _zone,
     "partial": _partial,
     "class-first": _class_first,
+    "index-first": _index_first,
     "new-object": _new_object,
     "reconstructor": _reconstructor,
     "empty-array": _empty_array,
@@ -295,6 +348,7 @@ _SHAPES: dict[str, Callable[[_Judge, State, list[int]], str]] = {
     "getattr": _getattr,
     "codec": _codec,
     "nested-torch": _nested_torch,
+    "graph-module": _graph_module,
     "inline-array": _inline_array,
 }
 """Others say that the judge follows what a call returns, or the state of what it made: dtype, distribution."""

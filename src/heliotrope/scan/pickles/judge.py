@@ -1,17 +1,17 @@
-"""Judges what one pickle stream does, by the shipped policy. It keeps its notes until the stream proves to be one."""
+"""Judges what one pickle stream does, by the shipped policy."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-from heliotrope.core.findings import Confidence
-from heliotrope.scan.allowing import ALLOWABLE, snippet
-from heliotrope.scan.interface import Context, LimitReachedError
+from heliotrope.scan.interface import LimitReachedError, Source
 from heliotrope.scan.limits import ScanLimits
 from heliotrope.scan.pickles import opcodes as op
-from heliotrope.scan.pickles.arguments import CONDITIONS, misuse, state_problem
+from heliotrope.scan.pickles.arguments import misuse, state_problem
 from heliotrope.scan.pickles.array_states import ARRAY_CLASSES, ArrayStates
 from heliotrope.scan.pickles.arrays import follow_array
 from heliotrope.scan.pickles.distributions import distribution_problem
+from heliotrope.scan.pickles.method_names import harmful_names
+from heliotrope.scan.pickles.noting import STORAGE, StreamNotes, Use
 from heliotrope.scan.pickles.replay import (
     ContradictoryType,
     Dtype,
@@ -24,56 +24,20 @@ from heliotrope.scan.pickles.replay import (
 from heliotrope.scan.pickles.state import BrokenStreamError, State
 from heliotrope.scan.policy import Entry, Policy
 
-__all__ = ["Judge", "Use"]
+__all__ = ["Judge"]
 
 _PLAUSIBLE = re.compile(r"[A-Za-z_][\w.]{0,199}", re.ASCII)
+_IMPORTABLE = re.compile(r"[^\W\d][\w.-]{0,199}")
+"""What a file beside the model may be called; the module runs before the name is looked up in it."""
 _DANGEROUS_KINDS = frozenset({"dangerous", "dotted"})
 
 
-@dataclass(slots=True)
-class Use:
-    """One imported global of a stream."""
-
-    module: str
-    name: str
-    entry: Entry
-    count: int = 0
-    offsets: list[int] = field(default_factory=list)
-    pushed: int = 0
-    """How often it came onto the stack, by import or from the memo."""
-    calls: int = 0
-    acted: bool = False
-    """It was called, or its use has been noted in another way."""
-    begun: int = 0
-    """Where the opcodes go on behind the object that was made of it last."""
-    ways: set[str] = field(default_factory=set)
-    """In which ways it was used, as the policy names them."""
-    as_subclass: int = 0
-    """How often it was the class of an array."""
-    dtype: Dtype | None = None
-    """Of one call of numpy.dtype, what it returned."""
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(slots=True)
-class _Pending:
-    message: str
-    global_name: str | None
-    confidence: Confidence
-    count: int = 0
-    offsets: list[int] = field(default_factory=list)
-    uses: set[str] = field(default_factory=set)
-
-
-class Judge:
+class Judge(StreamNotes):
     """The observer of one stream."""
 
     def __init__(self, policy: Policy, limits: ScanLimits, *, in_array: bool = False) -> None:
+        super().__init__(limits)
         self._policy = policy
-        self._limits = limits
         self._in_array = in_array
         self._inner: list[tuple[Judge, bool]] = []
         """Judges of the pickles inside arrays, and whether only what is dangerous counts."""
@@ -81,16 +45,20 @@ class Judge:
         self._numbers: dict[tuple[str, str], int] = {}
         self._written: dict[tuple[str, str, bool], int] = {}
         """Imports as they are written, those of Python 2 apart; no more than three times as many as globals."""
-        self._uses: list[Use] = []
-        self._pending: dict[tuple[str, str], _Pending] = {}
-        self._defects: dict[str, int] = {}
         self.plausible_imports = 0
+        self.importable = 0
+        """Imports of modules that may exist, whatever is wanted of them."""
         self.dangerous = False
         self.calls = 0
         self.computed = 0
         self.inline_arrays = False
         self.nested: list[tuple[int, int]] = []
         """Offset and length of files stored as bytes, which torch loads as files."""
+        self.carried: list[tuple[int, int]] = []
+        """The same of bytes that a finding's callee gets, opened so that the report says what is inside."""
+        self.follows_graphs = not in_array
+        self.graphs: list[int] = []
+        """Where traced modules are made, whose code is judged when the stream has ended."""
 
     # what the machine tells
 
@@ -126,6 +94,7 @@ class Judge:
         self._uses.append(Use(module, name, self._policy.lookup(module, name)))
         if _PLAUSIBLE.fullmatch(module) and (not name or _PLAUSIBLE.fullmatch(name)):
             self.plausible_imports += 1
+        self.importable += _IMPORTABLE.fullmatch(module) is not None
         return number
 
     def _is_dangerous(self, name: tuple[str, str]) -> bool:
@@ -142,8 +111,11 @@ class Judge:
         return op.UNRESOLVED
 
     def persistent(self, machine: State, identifier: int, *, offset: int) -> int:
-        self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         items = machine.items(identifier) if identifier & op.KIND_MASK == op.TUPLE else None
+        if items and len(items) in _STORAGE_FIELDS and machine.text(items[0]) == STORAGE:
+            self._note("pickle-persistent-id", "refers to storages of tensors outside itself", offset, key=STORAGE)
+        else:
+            self._note("pickle-persistent-id", "refers to objects outside itself", offset)
         if items and len(items) > 1 and items[1] & op.KIND_MASK == op.GLOBAL and machine.text(items[0]) == "module":
             return items[1]  # torch's old format: a class, together with its source text, stands for itself
         return op.PERSISTENT
@@ -156,7 +128,7 @@ class Judge:
 
     def called(self, machine: State, callee: int, arguments: int, *, use: str, offset: int) -> int:
         kind = callee & op.KIND_MASK
-        self.calls += 1
+        self.calls += kind in _CALLABLES
         if kind == op.GLOBAL:
             if use.startswith("new"):
                 self._arrays.made(machine, offset + 1)
@@ -170,7 +142,9 @@ class Judge:
             self.defect("it calls a value that is no function; a loader stops there", offset)
         return op.UNRESOLVED
 
-    def _called_global(self, machine: State, number: int, arguments: int, use: str, offset: int) -> int:
+    def _called_global(  # noqa: C901 - one branch for each kind of entry
+        self, machine: State, number: int, arguments: int, use: str, offset: int
+    ) -> int:
         target = self._uses[number]
         entry = target.entry
         target.acted = True
@@ -178,6 +152,10 @@ class Judge:
         target.ways.add(use)
         items = machine.items(arguments) if arguments & op.KIND_MASK == op.TUPLE else None
         self._check_items(items, offset, target)
+        if entry.kind != "allowed":
+            self._carried(machine, items)
+        if entry.shape == "graph-module" and self.follows_graphs:
+            self.graphs.append(offset)
         if entry.kind == "dangerous":
             self.dangerous = True
             self._note("pickle-dangerous-call", f"calls {target.full_name}, which {entry.reason}", offset, target)
@@ -192,7 +170,7 @@ class Judge:
                 message = f"rebuilds {target.full_name}, code of {entry.framework}"
                 self._note("pickle-framework-code", message, offset, target)
         if (
-            entry.shape in ("class-first", "new-object", "reconstructor", "empty-array")
+            entry.shape in ("class-first", "index-first", "new-object", "reconstructor", "empty-array")
             and items
             and items[0] & op.KIND_MASK == op.GLOBAL
         ):
@@ -207,6 +185,12 @@ class Judge:
         if entry.shape == "callee-first":  # it has set a state already
             return number << op.KIND_BITS | op.USED
         return number << op.KIND_BITS | (op.INSTANCE if use == "new" else op.RESULT)
+
+    def _carried(self, machine: State, items: list[int] | None) -> None:
+        """Bytes that are handed to something nobody vouches for: `pickle.loads`, `io.BytesIO` for torch.load or numpy.load."""
+        for item in items or ():
+            if item & op.KIND_MASK == op.BYTES and len(self.carried) < _MAX_CARRIED:
+                self.carried.append(machine.bytes_at(item))
 
     def _attribute(self, machine: State, items: list[int] | None) -> int:
         """What getattr returns: one of the methods that the policy lists."""
@@ -312,7 +296,9 @@ class Judge:
         """Take over what the pickle inside an array does."""
         self._inner.append((judge, False))
         self.nested.extend(judge.nested)
+        self.carried.extend(judge.carried[: _MAX_CARRIED - len(self.carried)])
         self.plausible_imports += judge.plausible_imports
+        self.importable += judge.importable
         self.calls += judge.calls
         self.dangerous |= judge.dangerous
 
@@ -381,110 +367,24 @@ class Judge:
     def attributes(self) -> set[str]:
         return self._policy.attributes
 
-    # the outcome
+    def finish(self, source: Source, end: int) -> None:
+        """Called behind the last opcode: look at what only the whole stream can tell."""
+        for message, offset in harmful_names(source, end, list(self.all_uses())):
+            self._note("pickle-unknown-state", message, offset, key=message)
 
-    def _note(
-        self,
-        rule: str,
-        message: str,
-        offset: int,
-        use: Use | None = None,
-        *,
-        key: str = "",
-        confidence: Confidence = "high",
-        how: str = "",
-    ) -> None:
-        name = use.full_name if use is not None else None
-        pending = self._pending.get((rule, name or key))
-        if pending is None:
-            room = 2 if rule in _HARMLESS else 20  # a flood of harmless things must not hide what harms
-            if len(self._pending) > room * self._limits.max_findings:
-                return
-            pending = self._pending[rule, name or key] = _Pending(message, name, confidence)
-        pending.count += 1
-        if how:
-            pending.uses.add(how)
-        if use is not None and "." in use.name:
-            pending.uses.add("dotted")  # reached through another object, so nobody can vouch for the name alone
-        if len(pending.offsets) < self._limits.max_locations:
-            pending.offsets.append(offset)
-
-    def _note_references(self) -> None:
-        """What was imported and nothing else."""
-        for use in self._uses:
-            if use.entry.shape in CONDITIONS and use.pushed > use.calls:
-                message = f"refers to {use.full_name} without calling it, so how it will be called is unknown"
-                self._note("pickle-unknown-state", message, use.offsets[0], use)
-            if use.acted or use.entry.kind in ("allowed", "dotted") or use.pushed == use.as_subclass:
-                continue
-            rule, message = _REFERENCES[use.entry.kind]
-            message = message.format(name=use.full_name, reason=use.entry.reason)
-            for offset in use.offsets:
-                self._note(rule, message, offset, use)
-            pending = self._pending.get((rule, use.full_name))
-            if pending is not None:
-                pending.count = use.count
-
-    def _note_archive_names(self) -> None:
-        """Outside archives nothing says what their own classes are: a module of that name would be imported."""
-        for use in self._uses:
-            if use.module.partition(".")[0] == "__torch__":
-                self._note("pickle-unknown-import", f"imports {use.full_name} outside an archive", use.offsets[0], use)
-
-    def _fix(self, rule: str, name: str | None) -> str:
-        """How to vouch for code that the policy does not know."""
-        if rule not in _UNKNOWN_RULES or name is None:
-            return ""
-        ways = {way for use in self._uses if use.full_name == name for way in use.ways}
-        if not ways <= ALLOWABLE:
-            return ""
-        return f"If you know this code and vouch for it, allow it in heliotrope.yaml:\n{snippet(name, ways)}"
-
-    def commit(self, context: Context, *, only_dangerous: bool = False, persistent_ids_known: bool = False) -> None:
-        """Hand everything over to the notes of the file."""
-        self._note_references()
-        if context.member is None:
-            self._note_archive_names()
-        for used in self._uses:
-            if used.entry.kind == "allowed" or used.pushed == used.as_subclass:
-                context.notes.imported(used.full_name)
-        for (rule, key), item in self._pending.items():
-            if rule == "pickle-persistent-id" and persistent_ids_known:
-                continue
-            if only_dangerous and rule not in _DANGEROUS_RULES:
-                continue
-            rest = item.count - len(item.offsets)
-            fix = self._fix(rule, item.global_name)
-            for place, offset in enumerate(item.offsets):
-                context.notes.add(
-                    rule,
-                    item.message,
-                    key=key,
-                    global_name=item.global_name,
-                    member=context.member,
-                    offset=context.base + offset,
-                    confidence=item.confidence,
-                    count=1 + (rest if place == 0 else 0),
-                    uses=frozenset(item.uses),
-                    fix=fix,
-                )
-        for judge, besides in self._inner:
-            judge.commit(context, only_dangerous=only_dangerous or besides, persistent_ids_known=persistent_ids_known)
-        for reason, offset in self._defects.items():
-            context.notes.incomplete(reason, member=context.member, offset=context.base + offset)
+    def all_uses(self) -> Iterator[Use]:
+        yield from self._uses
+        for judge, _ in self._inner:
+            yield from judge.all_uses()
 
 
 def _is_array(entry: Entry, name: str) -> bool:
     return entry.framework == "numpy" and name in ARRAY_CLASSES
 
 
-_HARMLESS = frozenset({"pickle-framework-code", "pickle-persistent-id"})
-"""Of severity info: a file can have as many of them as it likes, and they must not crowd out others."""
-_REFERENCES = {
-    "dangerous": ("pickle-dangerous-import", "refers to {name}, which {reason}"),
-    "unknown": ("pickle-unknown-import", "imports {name}, which is not on the list of what models need"),
-    "framework": ("pickle-unknown-import", "refers to {name}, code of a known framework that nobody has reviewed"),
-}
+_MAX_CARRIED = 64
+_STORAGE_FIELDS = frozenset({5, 6})
+"""Of the persistent id of a storage: the word, class, key, device and size, in old files also a view."""
 _OBJECTS = frozenset({op.RESULT, op.INSTANCE, op.USED})
-_DANGEROUS_RULES = frozenset({"pickle-dangerous-call", "pickle-dangerous-import"})
-_UNKNOWN_RULES = frozenset({"pickle-unknown-call", "pickle-unknown-import"})
+_CALLABLES = _OBJECTS | {op.GLOBAL, op.PERSISTENT, op.UNRESOLVED}
+"""What may be called; at anything else a loader stops, so it is no sign of a pickle."""

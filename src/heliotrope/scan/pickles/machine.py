@@ -8,7 +8,6 @@ would stop with an error that cannot be told from tags alone, this one goes on: 
 import re
 import struct
 from array import array
-from collections.abc import Callable
 from typing import Final
 
 from heliotrope.scan.interface import LimitReachedError, Source, UnreadableError
@@ -72,7 +71,6 @@ class Machine(Handlers):
         self._count = 0
         self._chunk_end = 0
         self._repeats = Repeats()
-        self._bound: dict[int, Callable[[int], int]] = {code: method.__get__(self) for code, method in HANDLERS.items()}
 
     def run(
         self, start: int, *, max_opcodes: int | None = None, lenient: bool = False, earlier: bool = False
@@ -108,7 +106,7 @@ class Machine(Handlers):
 
     def _loop(self, allowed: int) -> tuple[int, int]:  # noqa: C901, PLR0912, PLR0915 - the hot loop: a call per opcode would double its cost
         stack, marks, memo = self._stack, self._marks, self._memo
-        push, pop, dense, sparse, handlers = stack.append, stack.pop, memo.dense, memo.sparse, self._bound
+        push, pop, dense, sparse, handlers = stack.append, stack.pop, memo.dense, memo.sparse, HANDLERS
         lengths, tags, ring = _LENGTHS, _TAGS, self._tuples
         buffer, i, safe, count = b"", 0, 0, 0
         self._index = self._count = 0
@@ -187,7 +185,7 @@ class Machine(Handlers):
                     if handler is None:
                         raise BrokenStreamError(f"0x{code:02x} is no opcode")
                     self._index = i
-                    i = handler(i)
+                    i = handler(self, i)
                     safe = self._safe
             raise LimitReachedError("max_opcodes", f"more than {allowed} pickle opcodes")
         finally:

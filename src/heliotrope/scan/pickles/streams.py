@@ -50,6 +50,8 @@ _PICKLE_NAMES = (
 
 _BEGIN_NO_TEXT = frozenset(b"(])}N") | frozenset(range(0x80, 256))
 """First bytes of a stream with which no line of text begins."""
+_BEGIN_BINARY = _BEGIN_NO_TEXT - frozenset(b"(N")
+"""The same without those that a text in brackets or a name begins with."""
 
 _TORCH_LEGACY = re.compile(rb"(?:\x80.)?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL)
 """The magic number torch wrote before its zip format (a LONG1 of ten bytes)."""
@@ -100,7 +102,9 @@ def looks_like_pickle(source: Source, *, hinted: bool = False) -> bool:
     end = Machine(source, judge, limits, budget).run(0, max_opcodes=_PROBE_OPCODES)
     if end.complete or end.limit is not None or judge.calls > 0 or judge.dangerous or judge.refers_to_danger:
         return True
-    return judge.plausible_imports > 0 and (hinted or head[0] in _BEGIN_NO_TEXT)
+    if hinted or head[0] in _BEGIN_BINARY:
+        return judge.importable > 0
+    return judge.plausible_imports > 0 and head[0] in _BEGIN_NO_TEXT
 
 
 def credible_pickle(source: Source, context: Context) -> bool:
@@ -161,13 +165,15 @@ def _stream_here(source: Source, context: Context, walk: _Walk, *, certain: bool
     if not certain and source.read(walk.position, 1)[:1] not in _START_BYTES:
         return False
     judge, end = _run(source, context, walk.position, earlier=not certain)
-    credible = certain or _credible(judge, end, header=True)
+    credible = certain or judge.importable > 0 or _credible(judge, end, header=True)
     if not credible and not end.complete:
         return False
     judge.commit(context, persistent_ids_known=persistent_ids_known)
     walk.streams += 1
     walk.inline_arrays |= judge.inline_arrays
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        _check_graphs(source, context, walk.position, judge.graphs)
     if end.complete:
         walk.position = end.offset
         return True
@@ -186,6 +192,7 @@ def _run(
 ) -> tuple[Judge, StreamEnd]:
     judge = Judge(shipped_policy(), context.limits)
     end = Machine(source, judge, context.limits, context.budget).run(offset, lenient=lenient, earlier=earlier)
+    judge.finish(source, end.offset)
     return judge, end
 
 
@@ -215,6 +222,18 @@ def _analyse_nested(source: Source, context: Context, judge: Judge) -> None:
             context.notes.add("pickle-unknown-state", message, member=inside.member, offset=context.base + offset)
         if context.nested(SliceSource(source, offset, length), name, inside) is None:
             context.notes.incomplete("a tensor stored as bytes is not recognised", member=inside.member)
+
+    for offset, length in judge.carried:
+        name = f"bytes at {context.base + offset}"
+        inside = context.inside(name)
+        if inside.depth <= context.limits.max_depth:  # the call that gets them is a finding already
+            context.nested(SliceSource(source, offset, length), name, inside)
+
+
+def _check_graphs(source: Source, context: Context, start: int, offsets: list[int]) -> None:
+    from heliotrope.scan.pickles.graph_modules import check_graph_modules  # few files hold any
+
+    check_graph_modules(source, context, start, offsets)
 
 
 def _search(source: Source, context: Context, walk: _Walk) -> None:
@@ -250,6 +269,8 @@ def _hidden_stream(source: Source, context: Context, offset: int) -> int | None:
     )
     judge.commit(context)
     _analyse_nested(source, context, judge)
+    if judge.graphs:
+        _check_graphs(source, context, offset, judge.graphs)
     if not end.complete:
         context.notes.incomplete(
             f"a hidden pickle breaks off: {end.reason}",

@@ -108,7 +108,9 @@ def read_yaml(data: bytes, limits: ScanLimits) -> Document:
     """DocumentError for what is no YAML; LimitReachedError for what would take too long."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = getattr(yaml, "CSafeLoader", None)
+    if loader is None:  # the parser in Python takes other documents than libyaml's does
+        raise DocumentError("is YAML, which needs a PyYAML built with libyaml: install its wheel")
     composer = _Composer(limits)
     try:
         for event in yaml.parse(data, Loader=loader):

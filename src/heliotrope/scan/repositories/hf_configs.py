@@ -9,11 +9,12 @@ from typing import Any
 
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
+from heliotrope.scan.policy import target_names
 from heliotrope.scan.repositories.documents import Document, Mapping, mappings, texts
 from heliotrope.scan.repositories.hf_code import CodeReference, references
 from heliotrope.scan.repositories.python_code import check_module
 from heliotrope.scan.repositories.shards import check_index
-from heliotrope.scan.repositories.targets import KNOWN_PACKAGES, danger_of
+from heliotrope.scan.repositories.targets import danger_of
 from heliotrope.scan.repositories.templates import check_template
 
 __all__ = ["check_config", "check_spacy", "is_config"]
@@ -130,7 +131,7 @@ class _Config:
         elif (entry := danger_of(name)) is not None:
             message = f"{reference.key} imports {_shown(name)}, which {entry.reason}"
             self._note("hf-dangerous-import", message, _shown(name), name)
-        elif root not in KNOWN_PACKAGES and not (component and _PIPELINE_MODULE.fullmatch(reference.module)):
+        elif root not in target_names().packages and not (component and _PIPELINE_MODULE.fullmatch(reference.module)):
             message = f"{reference.key} imports {_shown(name)}, which is neither here nor of a known package"
             self._note("hf-unknown-import", message, _shown(name), name)
 
@@ -156,7 +157,7 @@ class _Config:
             self._note("hf-dangerous-import", message, _shown(library), library)
         elif root == "transformers_modules":
             self._note("hf-custom-code", f"auto_mapping names {_shown(library)}, code of a repository", library)
-        elif root not in KNOWN_PACKAGES:
+        elif root not in target_names().packages:
             message = f"auto_mapping imports {_shown(library)}, which is not a known package"
             self._note("hf-unknown-import", message, _shown(library), library)
 
@@ -188,6 +189,8 @@ class _Config:
         found: list[tuple[str, str]] = [("chat_template", value)] if isinstance(value, str) else []
         if isinstance(value, Mapping):
             found = [(f"chat_template.{key}", item) for key, item in value if isinstance(item, str)]
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            found = [("chat_template", "".join(value))]  # its lines, as llama.cpp's server takes them
         elif isinstance(value, list):
             for item in value:
                 text = item.get("template") if isinstance(item, Mapping) else item

@@ -172,6 +172,9 @@ class _Judge:
         self._context = context
         self._references = references
         self._budget = _MAX_FED
+        self._followed: set[int] = set()
+        self._tables: set[int] = set()
+        """Nodes that are looked into by a constant, and statements of classes, whose names are attributes."""
         self._lines = [0]
         for line in text.split("\n"):
             self._lines.append(self._lines[-1] + len(line.encode()) + 1)
@@ -181,16 +184,73 @@ class _Judge:
         for function in ast.walk(tree):
             if id(function) in reached.functions:
                 on_import |= {id(node) for node in _runs_with(function)}
+        if self._references:
+            self._followed = {id(item) for node in ast.walk(tree) for item in self._follows(node)}
         for node in ast.walk(tree):
             self._node(node, on_import=id(node) in on_import)
+
+    def _follows(self, node: ast.AST) -> list[ast.AST]:
+        """The parts of a node that may be a module, because what happens to it is seen."""
+        if isinstance(node, ast.Attribute):
+            plain = node.attr not in ("__dict__", "__getattribute__", "__getattr__")
+            return [node.value] if plain or id(node) in self._tables else []
+        if isinstance(node, ast.Subscript):
+            table = node.value
+            if isinstance(constant_of(node.slice, self._names), str):
+                self._tables.add(id(table))
+                return list(table.args[:1]) if isinstance(table, ast.Call) else [table]
+        if isinstance(node, ast.Call):
+            plain = isinstance(node.func, ast.Name) and node.func.id in (
+                "getattr",
+                "hasattr",
+                "isinstance",
+                "type",
+                "id",
+            )
+            return list(node.args[:1]) if plain else []
+        if isinstance(node, ast.Expr):
+            return [node.value]
+        if isinstance(node, ast.ClassDef):
+            self._tables.update(map(id, node.body))
+        if isinstance(node, ast.Assign) and id(node) not in self._tables:
+            return [node.value] if all(self._names.is_alias(target, node.value) for target in node.targets) else []
+        return []
+
+    def _escapes(self, node: ast.AST) -> None:
+        """A module that is put where its name is not followed any more."""
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            return
+        name = self._names.full_name(node)
+        if name is not None and name.rpartition(".")[2] in _MODULES and id(node) not in self._followed:
+            self._note("python-hidden-name", f"the module {name} is handed on, so that its use is not seen", name, node)
+
+    def _writes(self, node: ast.Call) -> None:
+        """A file that is written when the module is imported."""
+        mode = next((item.value for item in node.keywords if item.arg == "mode"), None)
+        mode = node.args[1] if mode is None and len(node.args) > 1 else mode
+        text = None if mode is None else constant_of(mode, self._names)
+        opened = self._names.full_name(node.func) in ("builtins.open", "io.open") and isinstance(text, str)
+        named = isinstance(node.func, ast.Attribute) and node.func.attr in ("write_text", "write_bytes")
+        if named or (opened and isinstance(text, str) and set(text) & set("wax+")):
+            self._note("python-reaches-out-on-import", "a file is written when it is imported", "write", node)
 
     def _node(self, node: ast.AST, *, on_import: bool) -> None:
         if self._references and isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)):
             self._reference(node, on_import=on_import)
+            self._escapes(node)
         if isinstance(node, ast.Call):
             self._call(node, on_import=on_import)
+            if self._references and on_import:
+                self._writes(node)
+        if isinstance(node, ast.Attribute) and node.attr == "__self__" and self._is_function(node.value):
+            self._note("python-climbs-objects", "the code climbs through __self__", node.attr, node)
         if isinstance(node, ast.Attribute) and node.attr in INNER_ATTRIBUTES and self._climbs(node):
             self._note("python-climbs-objects", f"the code climbs through {node.attr}", node.attr, node)
+
+    def _is_function(self, node: ast.expr) -> bool:
+        """Whether a function of C stands there, whose `__self__` is its module."""
+        name = self._names.full_name(node)
+        return (name or "").partition(".")[0] in _GUARDED or (isinstance(node, ast.Name) and node.id in _FUNCTIONS)
 
     def _climbs(self, node: ast.Attribute) -> bool:
         """Whether an inner attribute is one of two in a chain, or one with no honest use."""
@@ -310,6 +370,43 @@ _DECODES = re.compile(
     r"codecs\.decode|binascii\.(?:unhexlify|a2b_\w+)|builtins\.bytes\.fromhex|bytes\.fromhex|marshal\.loads"
 )
 _GUARDED = frozenset({"os", "posix", "subprocess", "builtins", "sys", "importlib", "shutil", "ctypes", "pty", "socket"})
+
+_MODULES = frozenset({"os", "posix", "nt", "subprocess", "builtins", "pty", "ctypes", "runpy"})
+"""Modules that honest code asks for their members and never hands on."""
+_FUNCTIONS = frozenset(
+    [
+        "print",
+        "len",
+        "abs",
+        "all",
+        "any",
+        "bin",
+        "callable",
+        "chr",
+        "dir",
+        "divmod",
+        "format",
+        "hash",
+        "hex",
+        "id",
+        "isinstance",
+        "issubclass",
+        "iter",
+        "max",
+        "min",
+        "next",
+        "oct",
+        "ord",
+        "pow",
+        "repr",
+        "round",
+        "sorted",
+        "sum",
+        "__import__",
+        "__build_class__",
+        "hasattr",
+    ]
+)
 
 
 def _is_safe(value: ast.expr, names: ModuleNames) -> bool:

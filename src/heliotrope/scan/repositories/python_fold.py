@@ -10,6 +10,12 @@ __all__ = ["ModuleNames", "constant_of"]
 
 _MAX_TEXT = 10_000
 _MAX_DEPTH = 30
+_MAX_NUMBER = 2**64
+"""Beyond it a number stands for no text, and Python may refuse to write it."""
+_MAX_NAMED = 160
+"""Steps to the full name of an expression, which is no deeper than `max_module_depth`; a name in between counts as five."""
+_MAX_STARS = 20
+"""Modules whose names are all imported; more of them are in no model's code, and each is asked for every name."""
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\*|\d{4})")
 """A placeholder that would fill memory."""
 _BUILTINS = frozenset(
@@ -53,6 +59,10 @@ class ModuleNames:
         """What expressions make, by the identity of their nodes."""
         self._stars: list[str] = []
         """Modules all of whose names were imported."""
+        self._starred: dict[str, str | None] = {}
+        self._named: dict[int, tuple[str | None, int]] = {}
+        """Full names by the identity of nodes, and how deep they were asked for if that mattered."""
+        self._cut = False
         for node in ast.walk(tree):
             self._take(node)
 
@@ -74,7 +84,7 @@ class ModuleNames:
             if isinstance(node, ast.ImportFrom):
                 module = "." * node.level + (node.module or "")
                 self._imports[item.asname or item.name] = f"{module}.{item.name}"
-                if item.name == "*":
+                if item.name == "*" and module not in self._stars and len(self._stars) < _MAX_STARS:
                     self._stars.append(module)
             elif item.asname:
                 self._imports[item.asname] = item.name
@@ -103,10 +113,25 @@ class ModuleNames:
             node = assigned
         return node
 
-    def full_name(self, node: ast.AST, depth: int = 0) -> str | None:  # noqa: PLR0911 - one branch for each kind
+    def is_alias(self, target: ast.expr, value: ast.expr) -> bool:
+        """Whether a target is a name that is only ever assigned this value, and so is followed."""
+        name = target.id if isinstance(target, ast.Name) else ""
+        return self._assigned.get(name) is value and name not in self._shadowed and name not in self._imports
+
+    def full_name(self, node: ast.AST, depth: int = 0) -> str | None:
         """The dotted name of what an expression refers to, as in os.system; None when it is nothing of a module."""
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_NAMED:
+            self._cut = True
             return None
+        known = self._named.get(id(node))
+        if known is None or depth < known[1]:  # asked less deep, more may be found
+            before, self._cut = self._cut, False
+            found = self._full_name(node, depth)
+            known = self._named[id(node)] = (found, depth if self._cut else -1)
+            self._cut |= before
+        return known[0]
+
+    def _full_name(self, node: ast.AST, depth: int) -> str | None:
         if isinstance(node, ast.Name):
             return self._plain(node, depth)
         if isinstance(node, ast.Attribute):
@@ -126,13 +151,16 @@ class ModuleNames:
             return self._imports[name]
         if name in self._assigned:
             value = self._assigned[name]
-            return None if value is None or name in self._shadowed else self.full_name(value, depth + 1)
+            return None if value is None or name in self._shadowed else self.full_name(value, depth + 5)
         if name in ("__builtins__", "__loader__"):
             return "builtins" if name == "__builtins__" else None
         if name in self._shadowed:
             return None
-        starred = next((full for module in self._stars if effect_of(full := f"{module}.{name}")), None)
-        return f"builtins.{name}" if name in _BUILTINS else starred
+        if name in _BUILTINS:
+            return f"builtins.{name}"
+        if name not in self._starred:
+            self._starred[name] = next((full for module in self._stars if effect_of(full := f"{module}.{name}")), None)
+        return self._starred[name]
 
     def _item(self, node: ast.Subscript, depth: int) -> str | None:  # noqa: PLR0911 - one way for each table of names
         key = constant_of(node.slice, self)
@@ -207,7 +235,7 @@ def _fold(node: ast.AST, names: ModuleNames, depth: int) -> Any:  # noqa: C901, 
     if depth > _MAX_DEPTH:
         return _NOT_KNOWN
     if isinstance(node, ast.Constant):
-        return node.value
+        return node.value if not isinstance(node.value, int) or node.value < _MAX_NUMBER else _NOT_KNOWN
     if isinstance(node, ast.Name):
         value = names.value_of(node)
         return _NOT_KNOWN if value is node else _folded(value, names, depth + 1)
@@ -302,6 +330,8 @@ def _result(node: ast.Call, names: ModuleNames, depth: int) -> Any:  # noqa: C90
                 return _NOT_KNOWN
             if method == "format" and any(mark in owner for mark in (":", ".", "[")):
                 return _NOT_KNOWN
+            if _grows(owner, method, arguments):
+                return _NOT_KNOWN
             whole = getattr(owner, method)(*arguments)
             return whole if len(whole) <= _MAX_TEXT else _NOT_KNOWN
         if isinstance(owner, bytes) and method == "decode":
@@ -309,6 +339,15 @@ def _result(node: ast.Call, names: ModuleNames, depth: int) -> Any:  # noqa: C90
     except Exception:  # noqa: BLE001 - what running would raise is of no interest
         return _NOT_KNOWN
     return _NOT_KNOWN
+
+
+def _grows(owner: str, method: str, arguments: list[Any]) -> bool:
+    """Whether a method of a text could make one that is far longer than the limit."""
+    if method == "join":
+        return len(owner) * len(arguments[0]) > _MAX_TEXT
+    if method == "replace" and len(arguments) >= 2 and all(isinstance(item, str) for item in arguments[:2]):
+        return owner.count(arguments[0]) * len(arguments[1]) > _MAX_TEXT
+    return method == "format" and owner.count("{") * max((len(str(item)) for item in arguments), default=0) > _MAX_TEXT
 
 
 def _each(node: ast.GeneratorExp | ast.ListComp, names: ModuleNames, depth: int) -> Any:

@@ -50,6 +50,11 @@ _EFFECTS: dict[str, str] = {
             "plumbum.local",
             "invoke.run",
             "setuptools.setup",
+            "distutils.spawn.spawn",
+            "ensurepip.bootstrap",
+            "pydoc.pipepager",
+            "pydoc.tempfilepager",
+            "mailcap.findmatch",
         ],
         "process",
     ),
@@ -71,7 +76,26 @@ _EFFECTS: dict[str, str] = {
             "timeit.timeit",
             "timeit.repeat",
             "timeit.main",
+            "bdb.Bdb",
             "bdb.Bdb.run",
+            "imp.load_source",
+            "imp.load_module",
+            "imp.load_compiled",
+            "imp.load_dynamic",
+            "numpy.testing.measure",
+            "numpy.testing.rundocs",
+            "pkgutil.resolve_name",
+            "pydoc.locate",
+            "unittest.mock._importer",
+            "site.addsitedir",
+            "gc.get_objects",
+            "gc.get_referrers",
+            "onnxruntime.SessionOptions.register_custom_ops_library",
+            "logging.config.listen",
+            "sympy.sympify",
+            "sympy.parsing.sympy_parser.parse_expr",
+            "transformers.dynamic_module_utils.get_class_from_dynamic_module",
+            "transformers.dynamic_module_utils.get_class_in_module",
             "pdb.run",
             "pdb.runeval",
             "pdb.runcall",
@@ -162,6 +186,8 @@ _EFFECTS: dict[str, str] = {
             "torch.utils.cpp_extension.load",
             "ctypes.memmove",
             "numpy.ctypeslib.load_library",
+            "tensorflow.load_op_library",
+            "tensorflow.load_library",
         ],
         "library",
     ),
@@ -191,6 +217,10 @@ _EFFECTS: dict[str, str] = {
             "torch.hub.load",
             "torch.jit.load",
             "sklearn.externals.joblib.load",
+            "joblib.numpy_pickle.load",
+            "ray.cloudpickle.load",
+            "ray.cloudpickle.loads",
+            "torch.package.PackageImporter",
         ],
         "unpickle",
     ),
@@ -226,6 +256,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"subprocess\.\w+"), "process"),
     (re.compile(r"(?:ctypes\.)?(?:cdll|windll|oledll)\.\w+"), "library"),
 )
+_INSIDE = re.compile(r"\.(?:os|posix|nt|subprocess|builtins|pty|ctypes|runpy|shutil|socket|pickle|marshal)\.")
 _HARMLESS = re.compile(
     r"subprocess\.(?:PIPE|DEVNULL|STDOUT|CalledProcessError|TimeoutExpired|CompletedProcess|SubprocessError|list2cmdline)"
 )
@@ -261,4 +292,6 @@ def effect_of(name: str) -> str | None:
     found = _EFFECTS.get(name)
     if found is None:
         found = next((kind for pattern, kind in _PATTERNS if pattern.fullmatch(name)), None)
+    if found is None and (inside := _INSIDE.search(name)) is not None:  # a module that another one imports
+        return effect_of(name[inside.start() + 1 :])
     return found

@@ -1,18 +1,20 @@
 """Python source as a syntax tree, with the same answer on every Python: what 3.11 would not parse is not parsed.
 
-Sources: the language reference of 3.11; PEP 701, whose f-strings later versions take and 3.11 does not.
+Sources: the language reference of 3.11; PEP 701, whose f-strings later versions take and 3.11 does not. Places inside of
+f-strings, which versions count differently, are all where the string begins.
 """
 
 import ast
 import re
 import warnings
 
+from heliotrope.core.characters import has_later, names_later
 from heliotrope.scan.limits import ScanLimits
 
 __all__ = ["SourceError", "code_of", "parse_source"]
 
 _TOKEN = re.compile(
-    r"#[^\n]*|(?P<prefix>(?:\b[a-zA-Z]{1,2})?)(?P<quote>\"\"\"|'''|\"|')|[(\[{]|[)\]}]|\n|[^\W\d]\w*|[^\S\n]+|.",
+    r"#[^\n]*|(?P<prefix>(?:\b[a-zA-Z]{1,2})?)(?P<quote>\"\"\"|'''|\"|')|[(\[{]|[)\]}]|\n|[^\W\d]\w*|[0-9][0-9_]*|[^\S\n]+|.",
     re.DOTALL,
 )
 _ENDS = {
@@ -24,6 +26,10 @@ _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _ENCODINGS = frozenset({"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1"})
 _MAX_BRACKETS = 80
 _CONVERSION = re.compile(r"![rsa][:}]")
+_MAX_DIGITS = 640
+"""Of a number: as many as Python reads with every setting of its limit on them."""
+_JOINERS = re.compile("[\u200c\u200d\u30fb\uff65]")
+"""Parts of names since Unicode 15.1."""
 
 
 class SourceError(Exception):
@@ -48,7 +54,7 @@ def code_of(data: bytes) -> str:
 
 def parse_source(text: str, limits: ScanLimits) -> ast.Module:
     """The tree; nothing is compiled or run. SourceError when Python 3.11 would not parse it, or it is too deep."""
-    _check_tokens(text)
+    _check_tokens(text, limits.max_module_tokens)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,32 +63,43 @@ def parse_source(text: str, limits: ScanLimits) -> ast.Module:
         raise SourceError("is no Python 3.11") from None
     except (RecursionError, MemoryError):
         raise SourceError(f"is more than {limits.max_module_depth} levels deep") from None
-    if _depth_of(tree) > limits.max_module_depth:
+    if _settle(tree) > limits.max_module_depth:
         raise SourceError(f"is more than {limits.max_module_depth} levels deep")
     return tree
 
 
-def _depth_of(tree: ast.Module) -> int:
-    deepest, level = 0, [tree]
-    nodes: list[ast.AST] = list(level)
+def _settle(tree: ast.Module) -> int:
+    """Even out what versions say differently about one text, and give the depth of its tree."""
+    deepest = 0
+    nodes: list[tuple[ast.AST, ast.JoinedStr | None]] = [(tree, None)]
     while nodes:
         deepest += 1
-        nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
+        below: list[tuple[ast.AST, ast.JoinedStr | None]] = []
+        for node, around in nodes:
+            if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Starred):
+                raise SourceError("is no Python 3.11")
+            if around is not None and isinstance(node, ast.expr):
+                node.lineno, node.col_offset = around.lineno, around.col_offset
+            inside = node if around is None and isinstance(node, ast.JoinedStr) else around
+            below.extend((child, inside) for child in ast.iter_child_nodes(node))
+        nodes = below
     return deepest
 
 
-def _check_tokens(text: str) -> None:
-    """Refuse brackets too deep for some versions, and f-strings that only later versions read."""
-    level, at = 0, 0
+def _check_tokens(text: str, limit: int) -> None:
+    """Refuse what only some versions read, in brackets, f-strings, characters and numbers, and more tokens than are looked at."""
+    level, at, left = 0, 0, 2 * limit
     while (match := _TOKEN.match(text, at)) is not None:
         at = match.end()
         piece = match[0]
+        left -= 1 if piece.isspace() else 2
+        if left < 0:
+            raise SourceError(f"has more than {limit} tokens")
         if match["quote"]:
             end = _ENDS[match["quote"]].match(text, at)
             if end is None:
                 raise SourceError("is no Python 3.11")
-            if "f" in match["prefix"].lower():
-                _check_fields(text[at : end.end() - len(match["quote"])], 0)
+            _check_string(match["prefix"].lower(), text[at : end.end() - len(match["quote"])])
             at = end.end()
         elif piece in "([{":
             level += 1
@@ -90,6 +107,22 @@ def _check_tokens(text: str) -> None:
                 raise SourceError(f"has more than {_MAX_BRACKETS} levels of brackets")
         elif piece in ")]}":
             level -= 1
+        elif piece[0] != "#" and (
+            (len(piece.replace("_", "")) > _MAX_DIGITS and piece[0].isdigit()) or _is_newer(piece)
+        ):
+            raise SourceError("is no Python 3.11")
+
+
+def _is_newer(piece: str) -> bool:
+    """Whether a name or mark holds what was no part of names for Unicode 14."""
+    return not piece.isascii() and (has_later(piece) or _JOINERS.search(piece) is not None)
+
+
+def _check_string(prefix: str, body: str) -> None:
+    if "r" not in prefix and "b" not in prefix and names_later(body):
+        raise SourceError("is no Python 3.11")
+    if "f" in prefix:
+        _check_fields(body, 0)
 
 
 def _check_fields(body: str, depth: int) -> None:
@@ -113,7 +146,7 @@ def _field_end(body: str, at: int, depth: int) -> int:  # noqa: C901 - one branc
     open_brackets: list[str] = []
     while at < len(body):
         character = body[at]
-        if character in "\\#":
+        if character in "\\#" or _is_newer(character):
             raise SourceError("is no Python 3.11")
         if character in "\"'":
             quote = body[at : at + 3] if body[at : at + 3] in ('"""', "'''") else character

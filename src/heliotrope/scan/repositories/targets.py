@@ -9,101 +9,10 @@ from typing import Any
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
 from heliotrope.scan.pickles.arguments import CONDITIONS
-from heliotrope.scan.policy import Entry, shipped_policy
+from heliotrope.scan.policy import Entry, shipped_policy, target_names
 from heliotrope.scan.repositories.documents import Document, Mapping, mappings, texts
 
-__all__ = ["KNOWN_PACKAGES", "check_targets", "danger_of"]
-
-KNOWN_PACKAGES = frozenset(
-    [
-        "torch",
-        "torchvision",
-        "torchaudio",
-        "numpy",
-        "scipy",
-        "sklearn",
-        "xgboost",
-        "lightgbm",
-        "catboost",
-        "pandas",
-        "transformers",
-        "diffusers",
-        "lightning",
-        "pytorch_lightning",
-        "lightning_fabric",
-        "torchmetrics",
-        "hydra",
-        "omegaconf",
-        "nemo",
-        "nemo_run",
-        "megatron",
-        "timm",
-        "monai",
-        "peft",
-        "accelerate",
-        "datasets",
-        "tokenizers",
-        "sentence_transformers",
-        "einops",
-        "keras",
-        "tensorflow",
-        "jax",
-        "flax",
-        "optax",
-        "gymnasium",
-        "gym",
-        "stable_baselines3",
-        "albumentations",
-        "kornia",
-        "wandb",
-        "mlflow",
-        "segmentation_models_pytorch",
-        "torch_geometric",
-        "dgl",
-        "speechbrain",
-        "fairseq",
-        "fairseq2",
-        "torchtune",
-        "torchao",
-        "trl",
-        "evaluate",
-        "open_clip",
-        "clip",
-        "detectron2",
-        "mmcv",
-        "mmengine",
-        "mmdet",
-        "ultralytics",
-        "gluonts",
-        "safetensors",
-        "rich",
-        "spacy",
-        "thinc",
-        "optuna",
-        "ray",
-        "polars",
-        "pyarrow",
-        "skimage",
-        "cv2",
-        "PIL",
-        "librosa",
-        "soundfile",
-        "matplotlib",
-        "collections",
-        "functools",
-        "builtins",
-        "bitsandbytes",
-        "xformers",
-        "flash_attn",
-        "torchsde",
-        "torchdiffeq",
-        "pytorch_metric_learning",
-        "hydra_plugins",
-        "neuralop",
-        "e3nn",
-    ]
-)
-"""Packages whose classes configurations are full of."""
+__all__ = ["check_targets", "danger_of"]
 
 _CLASS = re.compile(r"_?[A-Z]")
 _RISKY = re.compile(
@@ -112,58 +21,6 @@ _RISKY = re.compile(
     r"loads|dumps)(?:_|$)|^to_(?:csv|pickle|json|parquet|hdf|sql)$"
 )
 """Verbs of functions that do more than compute."""
-_ORDINARY = frozenset(
-    [
-        "from_pretrained",
-        "from_config",
-        "create_model",
-        "load_dataset",
-        "load_metric",
-        "run_name",
-        "from_json",
-        "get_model",
-        "read_config",
-    ]
-)
-_LOOKUPS = frozenset(
-    [
-        "hydra.utils.get_method",
-        "hydra.utils.get_class",
-        "hydra.utils.get_object",
-        "hydra.utils.get_static_method",
-        "hydra.utils.call",
-        "hydra.utils.instantiate",
-        "hydra._internal.utils._locate",
-        "hydra._internal.instantiate._instantiate2.instantiate",
-        "omegaconf.OmegaConf.register_new_resolver",
-        "pydoc.locate",
-        "pkgutil.resolve_name",
-    ]
-)
-"""Functions that import what their arguments name."""
-_PURE = frozenset(
-    f"os.path.{name}" for name in ["join", "exists", "dirname", "basename", "abspath", "expanduser", "isfile", "isdir"]
-)
-_INSIDE = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "sys",
-        "subprocess",
-        "builtins",
-        "__builtins__",
-        "importlib",
-        "ctypes",
-        "socket",
-        "shutil",
-        "runpy",
-        "pty",
-        "marshal",
-        "pickle",
-    ]
-)
-"""Modules that others import, and through which a dotted name may reach."""
 _MILD = {
     "opens files": "config-file-target",
     "opens files, databases or devices": "config-file-target",
@@ -193,18 +50,20 @@ def check_targets(document: Document, context: Context) -> bool:
 
 def danger_of(name: str) -> Entry | None:
     """What the policy holds against a dotted name, read as Python would: any part of it may be the module."""
-    policy = shipped_policy()
+    policy, names = shipped_policy(), target_names()
     parts = name.split(".")
-    if name in _PURE or len(parts) < 2 or len(name) > _MAX_NAME:
+    if name in names.pure or len(parts) < 2 or len(name) > _MAX_NAME:
         return None
     found = None
     for start in range(min(len(parts) - 1, _MAX_PARTS)):
-        if start and parts[start] not in _INSIDE:
+        if start and parts[start] not in names.inside:
             continue
         for end in range(start + 1, min(len(parts), _MAX_PARTS)):
             entry = policy.lookup(".".join(parts[start:end]), parts[end])
             if entry.kind == "dangerous" and (found is None or found.reason in _MILD):
                 found = entry
+    if found is not None and found.reason in _MILD and parts[0] in names.packages and parts[-1] in names.ordinary:
+        return None  # reads what the person who configures names, as configurations are there for
     return found
 
 
@@ -213,6 +72,9 @@ class _Judge:
         self._document = document
         self._context = context
         self._policy = shipped_policy()
+        self._is_nemo = re.split(r"[/!]", context.member or "")[-1] == "model_config.yaml"
+        """NeMo restores the class that `target` names, with the configuration as its argument (ModelPT.restore_from)."""
+        self._names = target_names()
 
     def mapping(self, mapping: Mapping, around: tuple[Mapping, ...]) -> bool:
         found = False
@@ -220,12 +82,18 @@ class _Judge:
             found = True
             if isinstance(target, str):
                 self._target(target, mapping, around)
-        for key, beside in (("target", "params"), ("class_path", "init_args")):
+        if mapping is self._document.root and self._is_nemo:
+            for target in mapping.all("target"):
+                if isinstance(target, str):
+                    found = True
+                    self._target(target, mapping, around)
+            return found
+        for key, beside in (("target", "params"), ("class_path", "init_args"), ("_component_", "")):
             # The same idea in other libraries; of their names only dangerous ones are certain to be names.
             for target in mapping.all(key):
                 if (
                     isinstance(target, str)
-                    and (mapping.has(beside) or key == "class_path")
+                    and (not beside or mapping.has(beside) or key == "class_path")
                     and self._danger(target, key)
                 ):
                     found = True
@@ -239,7 +107,7 @@ class _Judge:
             return
         if self._danger(name, "_target_"):
             return
-        if name in _LOOKUPS:
+        if name in self._names.lookups:
             self._looked_up(name, mapping)
             return
         self._judge(name)
@@ -267,11 +135,13 @@ class _Judge:
         entry = self._policy.lookup(module, last)
         if entry.kind == "allowed" and entry.shape in CONDITIONS - {"constants"}:
             self._unknown(name, "is harmless with some arguments only")
-        elif entry.kind == "allowed" or name in _PURE:
+        elif entry.kind == "allowed" or name in self._names.pure:
             self._context.notes.imported(name)
-        elif name.partition(".")[0] not in KNOWN_PACKAGES or not module:
+        elif name.partition(".")[0] not in self._names.packages or not module:
             self._unknown(name, "is not of a package that is known")
-        elif not _CLASS.match(last) and last not in _ORDINARY and _RISKY.search(last):
+        elif name in self._names.acting or (
+            not _CLASS.match(last) and last not in self._names.ordinary and _RISKY.search(last)
+        ):
             self._unknown(name, "does more than compute")
         else:
             self._context.notes.imported(name)

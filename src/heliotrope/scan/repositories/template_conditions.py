@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from jinja2 import nodes
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.findings import Confidence
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.repositories.template_values import Unknown
@@ -85,7 +86,7 @@ class Watch:
             return
         if "content" in value.tags and _NATURAL.search(constant) and not constant.strip().startswith(_COMMAND):
             self._open[-1].append(Condition("a message says", constant, negative is not self._negative))
-        elif "date" in value.tags and any(character.isdigit() for character in constant):
+        elif "date" in value.tags and any(character.isdigit() for character in without_later(constant)):
             self._open[-1].append(Condition("the date is", constant, negative is not self._negative))
 
     def judge(self, conditions: list[Condition], body: list[nodes.Node], otherwise: list[nodes.Node]) -> None:

@@ -136,8 +136,15 @@ def _format(text: str, *arguments: Any, **named: Any) -> str:
     return text.format(*arguments, **named)
 
 
+def _replaced(text: Any, old: Any, new: Any, count: int = -1) -> str:
+    whole, part, instead = str(text), str(old), str(new)
+    if whole.count(part) * len(instead) > 2 * MAX_TEXT:  # what is longer is unknown, but takes its time
+        raise ValueError
+    return whole.replace(part, instead, count)
+
+
 def _joined(items: Any, between: Any = "") -> str:
-    if isinstance(items, (list, tuple, dict, str)):
+    if isinstance(items, (list, tuple, dict, str)) and len(items) * len(str(between)) <= 2 * MAX_TEXT:
         return str(between).join(str(item) for item in items)
     raise TypeError
 
@@ -148,7 +155,7 @@ def _reversed(value: Any) -> Any:
 
 _FILTERS: dict[str, Callable[..., Any]] = {
     "join": _joined,
-    "replace": lambda text, old, new, count=-1: str(text).replace(str(old), str(new), count),
+    "replace": _replaced,
     "reverse": _reversed,
     "lower": lambda text: str(text).lower(),
     "upper": lambda text: str(text).upper(),
@@ -189,7 +196,7 @@ def filtered(name: str, value: Any, arguments: list[Any], named: dict[str, Any])
 _METHODS: dict[str, Callable[..., Any]] = {
     "format": _format,
     "join": lambda text, items: _joined(items, text),
-    "replace": str.replace,
+    "replace": _replaced,
     "lower": str.lower,
     "upper": str.upper,
     "title": str.title,

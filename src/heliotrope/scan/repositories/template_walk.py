@@ -1,6 +1,5 @@
 """The abstract run of a template: every branch is taken, constants are followed, and what expressions reach is noted."""
 
-import re
 from typing import Any
 
 from jinja2 import nodes
@@ -9,6 +8,7 @@ from heliotrope.core.findings import Confidence
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
 from heliotrope.scan.repositories.template_conditions import Condition, Watch
+from heliotrope.scan.repositories.template_names import DUNDER, INNER, MAKERS, RUNS, WEB
 from heliotrope.scan.repositories.template_values import (
     MAX_TEXT,
     Macro,
@@ -24,66 +24,14 @@ from heliotrope.scan.repositories.template_values import (
 
 __all__ = ["TemplateWalk"]
 
-_DUNDER = re.compile(r"__(?:\w{2,40}?)__")
-_INNER = frozenset(
-    [
-        "mro",
-        "subclasses",
-        "func_globals",
-        "func_code",
-        "func_closure",
-        "gi_frame",
-        "gi_code",
-        "cr_frame",
-        "cr_code",
-        "ag_frame",
-        "f_globals",
-        "f_locals",
-        "f_builtins",
-        "f_back",
-        "tb_frame",
-        "tb_next",
-        "co_code",
-        "co_consts",
-        "im_func",
-        "im_self",
-        "im_class",
-        "_TemplateReference__context",
-        "_Context__self",
-        "_module",
-        "_get_default_module",
-        "eval_ctx",
-    ]
-)
-"""Attributes that lead from a value to the interpreter's insides."""
-_RUNS = frozenset(
-    ["popen", "system", "exec", "eval", "execfile", "spawn", "check_output", "getoutput", "import_module", "run_module"]
-)
-"""Methods that run something, when called."""
-_WEB = frozenset(
-    [
-        "self",
-        "request",
-        "config",
-        "g",
-        "session",
-        "app",
-        "application",
-        "url_for",
-        "get_flashed_messages",
-        "lipsum",
-        "caller_globals",
-    ]
-)
-"""Objects of Jinja and of web frameworks that no conversation brings."""
-_MAKERS = frozenset({"namespace", "cycler", "joiner", "dict", "range"})
-"""Globals of Jinja: made to be called, not to be looked into."""
 _HUGE = 10**6
 _POWER = 12
 """Up to which base and exponent a power is computed; beyond, it is simply huge."""
 _MAX_DEPTH = 100
 """Levels of an expression: far below what exhausts the stack, so that every Python says the same."""
 _MAX_CALLS = 8
+_MAX_RECURSION = 3
+"""Calls of a macro within itself where an argument is unknown, as in descriptions of tools, which call themselves in many places."""
 _PASSES = 2
 """Turns of a loop over unknown items, so that what one turn sets is seen by the next."""
 _OPERATORS: dict[type[nodes.BinExpr], Any] = {
@@ -98,6 +46,15 @@ class _StopError(Exception):
     """A limit is reached, whose name comes first, and the reason."""
 
 
+_MacroCall = tuple[nodes.Macro, dict[str, Any], dict[str, Any]]
+"""A macro, its arguments, and the outermost variables."""
+
+
+def _held(scope: dict[str, Any]) -> dict[str, Any]:
+    """What variables hold at the moment; that of namespaces may change."""
+    return {name: dict(value.values) if isinstance(value, Namespace) else value for name, value in scope.items()}
+
+
 class TemplateWalk:
     """One template."""
 
@@ -107,7 +64,10 @@ class TemplateWalk:
         self._offset = offset
         self._scopes: list[dict[str, Any]] = [{}]
         self._steps = context.limits.max_template_steps
-        self._calls = 0
+        self._running: list[_MacroCall] = []
+        """Those that are going on."""
+        self._finished: dict[int, list[tuple[_MacroCall, Any]]] = {}
+        """Of a macro, the first calls that changed nothing, and their text."""
         self._depth = 0
         self._judged: set[int] = set()
         self._built = 0
@@ -287,9 +247,9 @@ class TemplateWalk:
         found = self._lookup(node.name)
         if found is not None:
             return found
-        if self._chat and (node.name in _WEB or node.name in _MAKERS):
+        if self._chat and (node.name in WEB or node.name in MAKERS):
             self._note("template-internals", f"the template uses the object {node.name} itself", node.name)
-        if _DUNDER.fullmatch(node.name):
+        if DUNDER.fullmatch(node.name):
             self._access(node.name)
         return Unknown(frozenset({"date"}) if "date" in node.name.lower() else frozenset())
 
@@ -297,7 +257,7 @@ class TemplateWalk:
         return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
 
     def _attribute(self, value: Any, name: str) -> Any:
-        if _DUNDER.search(name) or name in _INNER:
+        if DUNDER.search(name) or name in INNER:
             self._access(name)
         if isinstance(value, Namespace):
             return value.values.get(name, Unknown())
@@ -308,7 +268,7 @@ class TemplateWalk:
     def _item(self, node: nodes.Getitem) -> Any:
         value, key = self._value(node.node), self._value(node.arg)
         if isinstance(key, str):
-            if _DUNDER.search(key) or key in _INNER:
+            if DUNDER.search(key) or key in INNER:
                 self._access(key)
             if isinstance(value, Unknown):
                 return Unknown(self._watch.tags_of(key))
@@ -339,7 +299,7 @@ class TemplateWalk:
         if isinstance(callee, nodes.Getattr):
             value = self._value(callee.node)
             self._attribute(value, callee.attr)
-            if callee.attr in _RUNS:
+            if callee.attr in RUNS:
                 self._access(f"{callee.attr}()")
             arguments, named = self._arguments(node)
             self._watch.method(callee.attr, value, arguments)
@@ -353,9 +313,9 @@ class TemplateWalk:
         return Unknown()
 
     def _global_call(self, name: str, node: nodes.Call) -> Any:
-        if self._chat and name in _WEB:
+        if self._chat and name in WEB:
             self._note("template-internals", f"the template calls {name}", name)
-        if name in _RUNS or name in ("open", "__import__", "compile"):
+        if name in RUNS or name in ("open", "__import__", "compile"):
             self._access(f"{name}()")
         arguments, named = self._arguments(node)
         if name == "namespace":
@@ -379,7 +339,7 @@ class TemplateWalk:
         return list(numbers) if len(numbers) <= 1000 else Unknown()
 
     def _macro(self, node: nodes.Macro, arguments: list[Any], named: dict[str, Any]) -> Any:
-        if self._calls >= _MAX_CALLS:
+        if len(self._running) >= _MAX_CALLS:
             return Unknown()
         names = [item.name for item in node.args]
         defaults = [self._value(item) for item in node.defaults]
@@ -388,14 +348,29 @@ class TemplateWalk:
         scope.update(zip(names, arguments, strict=False))
         scope.update((name, value) for name, value in named.items() if name in scope)
         scope |= {"varargs": Unknown(), "kwargs": Unknown(), "caller": Unknown()}
-        self._calls += 1
+        call = node, _held(scope), _held(self._scopes[0])
+        finished: list[tuple[_MacroCall, Any]] = []
+        if self._scopes[0].get(node.name) == Macro(node):  # others see more than their arguments and what is outermost
+            inside = [running for running in self._running if running[0] is node]
+            open_ended = not all(is_constant(value) for value in (*arguments, *named.values()))
+            if call in inside or (open_ended and len(inside) >= _MAX_RECURSION):  # it would do once more what it does
+                return Unknown(frozenset({"opaque"}))
+            finished = self._finished.setdefault(id(node), [])
+            for earlier, known in finished:
+                if earlier == call:
+                    return known
+        self._running.append(call)
         self._scopes.append(scope)
         try:
             text = self._body(node.body)
         finally:
             self._scopes.pop()
-            self._calls -= 1
-        return Unknown() if text is None else text
+            self._running.pop()
+        made = Unknown() if text is None else text
+        changeable = any(isinstance(value, Namespace) for value in (*arguments, *named.values()))
+        if len(finished) < _MAX_CALLS and not changeable and _held(self._scopes[0]) == call[2]:
+            finished.append((call, made))
+        return made
 
     def _filter(self, node: nodes.Filter) -> Any:
         value = Unknown() if node.node is None else self._value(node.node)
@@ -407,7 +382,7 @@ class TemplateWalk:
             self._note("template-computed-attribute", "the filter attr takes a name that is computed", "attr")
             return Unknown()
         for argument in (*arguments, *named.values()):
-            if isinstance(argument, str) and argument.split(".")[-1] in _INNER:
+            if isinstance(argument, str) and argument.split(".")[-1] in INNER:
                 self._access(argument)
         return self._made(filtered(node.name, value, arguments, named))
 
@@ -468,7 +443,7 @@ class TemplateWalk:
         return value
 
     def _text(self, value: Any) -> None:
-        match = _DUNDER.search(value) if isinstance(value, str) else None
+        match = DUNDER.search(value) if isinstance(value, str) else None
         if match is not None:
             self._access(match[0])
 

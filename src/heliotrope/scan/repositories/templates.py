@@ -8,6 +8,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from heliotrope.core.characters import without_later
 from heliotrope.core.text import printable, shorten
 from heliotrope.scan.interface import Context
 
@@ -22,6 +23,8 @@ _MAX_BLOCKS = 40
 _MAX_PREFIXES = 60
 _PREFIXES = re.compile(rf"(?:\bnot\s+|[-+]\s*){{{_MAX_PREFIXES}}}")
 _BLOCKS = re.compile(r"\{%[-+]?\s*(end)?(if|for|macro|call|filter|set|with|block|generation|autoescape|raw)\b([^%]*)")
+_NO_CODE = frozenset({"data", "comment", "comment_begin", "comment_end"})
+"""Kinds of tokens, as Jinja's lexer calls them, that the parser does not go into."""
 _ELSE = re.compile(r"\belse\b")
 _CODE = re.compile(r"__\w{2,40}__|\bmro\b|\bsubclasses\b|\bpopen\s*\(|\bos\s*\.\s*system|\|\s*attr\b")
 """What is looked for in text that Jinja does not parse: other engines may."""
@@ -40,10 +43,17 @@ def check_template(text: str, context: Context, *, chat: bool = True, offset: in
 
     from heliotrope.scan.repositories.template_walk import TemplateWalk
 
+    text = without_later(text)
     limit = context.limits.max_template
     if len(text) > limit:
         reason = f"a template has {len(text)} characters, more than the limit of {limit}"
         context.notes.incomplete(reason, limit="max_template", member=context.member, offset=offset)
+        _check_tokens(text, context, offset)
+        return
+    context.budget.templates -= len(text)
+    if context.budget.templates < 0:
+        reason = f"its templates have more than {context.limits.max_templates} characters together"
+        context.notes.incomplete(reason, limit="max_templates")
         _check_tokens(text, context, offset)
         return
     if _too_deep(text):
@@ -51,8 +61,8 @@ def check_template(text: str, context: Context, *, chat: bool = True, offset: in
         return
     try:
         tree = Parser(_environment(), text).parse()
-    except TemplateSyntaxError as error:
-        _unread(f"cannot be parsed: {shorten(printable(str(error.message)), 100)}", text, context, offset)
+    except TemplateSyntaxError:  # its words are those of one release of Jinja
+        _unread("cannot be parsed", text, context, offset)
         return
     except RecursionError:
         _unread("is nested too deeply", text, context, offset)
@@ -82,6 +92,7 @@ def _environment() -> "Environment":
 
 def _too_deep(text: str) -> bool:
     """Whether the parser might exhaust the stack, told by the text alone so that every Python says the same."""
+    text = _code_of(text)
     level = 0
     for character in re.findall(r"[][(){}]", text):
         level = level + 1 if character in "([{" else max(level - 1, 0)
@@ -97,6 +108,17 @@ def _too_deep(text: str) -> bool:
     longest = max((len(_ELSE.findall(part)) for part in text.split("}}")), default=0)
     chained = max((len(_ELSE.findall(part)) for part in text.split("%}")), default=0)
     return min(longest, chained) > _MAX_PREFIXES or _PREFIXES.search(text) is not None
+
+
+def _code_of(text: str) -> str:
+    """The template without comments, plain text and the content of texts; all of it when it cannot be split."""
+    from jinja2.exceptions import TemplateSyntaxError
+
+    try:
+        tokens = list(_environment().lex(text))
+    except TemplateSyntaxError:
+        return text
+    return "".join("''" if kind == "string" else word for _, kind, word in tokens if kind not in _NO_CODE)
 
 
 def _unread(why: str, text: str, context: Context, offset: int | None) -> None:

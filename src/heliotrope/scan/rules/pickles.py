@@ -105,6 +105,15 @@ RULES: tuple[Rule, ...] = (
         safe=True,
     ),
     rule(
+        "pickle-graph-code",
+        "A traced module of torch brings code that torch does not write",
+        "high",
+        "torch.fx stores a traced module as Python code, which loading runs. Code with anything else than the calls that its generator "
+        "writes, or that cannot be followed, may do what it likes.",
+        "Ask the publisher for the weights in a safetensors file, or trace the model anew from its own source.",
+        CODE,
+    ),
+    rule(
         "pickle-hidden-stream",
         "A pickle hides behind other data",
         "medium",

@@ -97,6 +97,23 @@ RULES: tuple[Rule, ...] = (
         (UNSAFE_ARTIFACT, EMBEDDED_MALWARE, MASQUERADING, OWASP_SUPPLY),
     ),
     rule(
+        "json-dangerous-object",
+        "A JSON document names a function that can harm the machine",
+        "critical",
+        "jsonpickle imports and calls what the tags of the document name; no model needs such a function (CVE-2020-22083).",
+        DO_NOT_LOAD,
+        CODE,
+    ),
+    rule(
+        "json-pickled-object",
+        "A JSON document holds pickles",
+        "info",
+        "Stable-Baselines3 unpickles such values when it loads the model; each was inspected.",
+        "Store numbers and text as they are.",
+        (UNSAFE_ARTIFACT, "CWE-502"),
+        safe=True,
+    ),
+    rule(
         "msgpack-odd-array",
         "An array in MessagePack is not written as Flax writes it",
         "high",

@@ -16,6 +16,8 @@ __all__ = ["NumpyAnalyser"]
 
 _MAGIC = b"\x93NUMPY"
 _DESCRIPTION = re.compile(r"[<>|=]?([a-zA-Z?])(\d*)(\[\w+\])?")
+_PYTHON2_LONG = re.compile(r"\b(\d+)L\b", re.ASCII)
+"""Python 2 on Windows wrote the sides of a shape so; numpy drops the letter, too."""
 _MAX_DIMENSIONS = 64
 _MAX_FIELDS = 10_000
 _MAX_SIDE = 2**52
@@ -93,7 +95,10 @@ def _header(source: Source, offset: int, limit: int) -> tuple[dict[str, Any], in
     text = source.read(start, length)
     if len(text) < length:
         raise _HeaderError("it is cut short")
-    header = _literal(text.decode("utf-8" if version[0] == 3 else "latin-1", "replace"))
+    plain = text.decode("utf-8" if version[0] == 3 else "latin-1", "replace")
+    if version[0] < 3:
+        plain = _PYTHON2_LONG.sub(r"\1", plain)
+    header = _literal(plain)
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise _HeaderError("its keys are not descr, fortran_order and shape")
     return header, start + length

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from heliotrope.scan.interface import LimitReachedError, Source
 
-__all__ = ["BYTES", "VARINT", "DamagedError", "Field", "Wire"]
+__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "DamagedError", "Field", "Wire"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _CHUNK = 64 * 1024
