@@ -112,9 +112,11 @@ class Ensemble:
                 both: Floats = np.column_stack([1 - high, high])
                 return both
             case "softmax":
-                return np.array(softmax(scaled, axis=1), dtype=np.float64)
+                shares: Floats = np.array(softmax(scaled, axis=1), dtype=np.float64)
+                return shares
             case "labels":
-                return np.eye(self.classes)[scores.argmax(axis=1)]
+                labels: Floats = np.eye(self.classes)[scores.argmax(axis=1)]
+                return labels
             case _:
                 return scores
 
