@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["certificate_bounds", "certify_opened"]
 
 _NODES = 200
-"""Parts for each sample. Of trees and small networks that decides most; more is for `helio` users of the Python interface."""
+"""Parts for each sample. Of trees and small networks that decides most; a program may spend more."""
 
-_RADII_SAMPLES, _RADII_HALVINGS = 64, 8
+_RADII_SAMPLES, _RADII_HALVINGS, _RADII_NODES = 64, 8, 50
 _SECONDS = 20.0
 
 
@@ -104,7 +104,7 @@ def _certified(opened: Opened, inside: Inside, context: RunContext) -> CheckResu
     known = certifier.certify(labels, threat.eps, Budget(nodes=_NODES), tick)
     few = choose_rows(len(batch), _RADII_SAMPLES, opened.task.seed)
     part = replace(certifier, space=_space(opened, threat, _part(batch, few)))
-    radii = part.certify(labels[few], threat.eps, Budget(nodes=_NODES, radii=_RADII_HALVINGS))
+    radii = part.certify(labels[few], threat.eps, Budget(nodes=_RADII_NODES, radii=_RADII_HALVINGS))
     known.radius[few], known.nodes = radii.radius, known.nodes + radii.nodes
     return conclude(
         opened, threat, batch, known, context, method=certifier.method, assumptions=certifier.assumptions, space=space
