@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliotrope.scan.converting import worker
-from heliotrope.scan.converting.convert import convert, convert_clean
+from heliotrope.scan.converting.convert import convert
 from heliotrope.scan.converting.tensors import CannotConvertError
+from heliotrope.scan.converting.writing import convert_clean
 
 np = pytest.importorskip("numpy")
 sklearn = pytest.importorskip("sklearn")

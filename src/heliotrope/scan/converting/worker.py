@@ -10,13 +10,11 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heliotrope.core.text import printable
 from heliotrope.scan.converting.tensors import CannotConvertError
-
-if TYPE_CHECKING:
-    from heliotrope.scan.converting.convert import Converted
+from heliotrope.scan.converting.writing import Converted, convert_clean
 
 __all__ = ["convert_in_worker"]
 
@@ -25,10 +23,8 @@ _MEMORY = 2 * 2**30
 _CPU_SECONDS = 600
 
 
-def convert_in_worker(path: Path, output: Path, format_: str, sha256: str, limit: int) -> "Converted":
+def convert_in_worker(path: Path, output: Path, format_: str, sha256: str, limit: int) -> Converted:
     """What the worker wrote. CannotConvertError with its reason, or when it ends early."""
-    from heliotrope.scan.converting.convert import Converted
-
     command = [sys.executable, "-I", "-m", __name__, str(path), str(output), format_, sha256, str(limit)]
     environment = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR", "SYSTEMROOT")}
     try:
@@ -52,7 +48,6 @@ def _main(path: str, output: str, format_: str, sha256: str, limit: str) -> None
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     written = int(limit) + 32 * 2**20  # a header is small
     resource.setrlimit(resource.RLIMIT_FSIZE, (written, written))
-    from heliotrope.scan.converting.convert import convert_clean
 
     try:
         answer = asdict(convert_clean(Path(path), Path(output), format_, sha256))

@@ -25,8 +25,8 @@ _MAX_OPCODES = 1_000_000
 _MAX_TEXTS = 32 * 2**20
 _NAME = re.compile(r'[^"\\\x00-\x1f\x7f]*')
 """Names that torch can put between quotes when it writes code from them."""
-_MAX_CODE = 2 * 2**20
-"""Of all traced modules of a stream, at some seconds for each mebibyte. A traced ResNet-152 has 40 KiB."""
+_MAX_CODE = 2**19
+"""Of all traced modules of a stream, at some ten seconds for each mebibyte. A traced ResNet-152 has 40 KiB."""
 _MAX_STEPS = 4_000_000
 _MAX_PATH = 40
 _QUANTISED: Final = ("torch.ao.nn.", "torch.nn.quantized.", "torch.nn.intrinsic.")
