@@ -178,7 +178,7 @@ def _by_network(opened: Opened, inside: Inside, threat: ThreatModel, batch: Batc
     region = Region(threat.norm, threat.eps, low, high)
     require_same_answers(certifier, inputs[:64])
     note = ""
-    few = certifier.certify(inputs[:PROBED], labels[:PROBED], region, Budget(steps=0))
+    few = certifier.certify(inputs[:PROBED], labels[:PROBED], region, Budget(steps=0, attack=False))
     if len(batch) > PROBED and not few.count("certified"):
         batch = _part(batch, slice(0, PROBED))
         inputs, labels = inputs[:PROBED], labels[:PROBED]
@@ -186,7 +186,7 @@ def _by_network(opened: Opened, inside: Inside, threat: ThreatModel, batch: Batc
     known = certifier.certify(inputs, labels, region, Budget(nodes=_NODES), ticker(context, 0.0, 0.9, "proving"))
     part = choose_rows(len(batch), _RADII_SAMPLES, opened.task.seed)
     context.progress(0.9, 1.0, "radii")
-    radii = certifier.certify(inputs[part], labels[part], region, Budget(steps=0, radii=_RADII_HALVINGS))
+    radii = certifier.certify(inputs[part], labels[part], region, Budget(steps=0, attack=False, radii=_RADII_HALVINGS))
     known.radius[part] = radii.radius
     return conclude(
         opened, threat, batch, known, context, method=certifier.method, assumptions=certifier.assumptions, note=note

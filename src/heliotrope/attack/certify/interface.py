@@ -81,6 +81,8 @@ class Budget:
     """Of the ascent that improves bounds."""
     seconds: float | None = None
     """Of wall time for all samples together; what is not decided by then is undecided."""
+    attack: bool = True
+    """Whether a short attack looks for counterexamples of what bounds leave open; off where only proofs are wanted."""
     radii: int = 0
     """Halvings that narrow down the largest certified radius of each sample; 0: no radii."""
 

@@ -123,7 +123,11 @@ class NetworkCertifier:
         open_ = (leads <= 0).any(dim=1).nonzero()[:, 0]
         proven = (leads > 0).all(dim=1).nonzero()[:, 0]
         _certified(known, rows[kept[proven.numpy()]], self.method)
-        found = search(self.network, domain.select(open_), answers[open_], self._asked) if len(open_) else {}
+        found = (
+            search(self.network, domain.select(open_), answers[open_], self._asked)
+            if len(open_) and budget.attack
+            else {}
+        )
         for place, example in found.items():
             _broken(known, rows[kept[int(open_[place])]], example.numpy(), "ascent")
         open_ = open_[[place for place in range(len(open_)) if place not in found]]
