@@ -39,6 +39,7 @@ def test_what_has_not_changed_is_not_run_again_and_fresh_runs_it(helio, project)
         "quality.inputs": True,
         "quality.performance": True,
         "evasion.apgd": True,
+        "certificate.bounds": True,
         "evasion.pgd": True,
     }
     assert second.json()["decision"] == first.json()["decision"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from heliotrope.attack.by_gradients import attack_by_gradients, effective_threat, samples_of
+from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
 from heliotrope.attack.gradients.campaign import Method
 from heliotrope.attack.search.check import evasion_search
 from heliotrope.core.outcomes import NotApplicable
@@ -15,7 +16,16 @@ from heliotrope.engine.registry import check
 from heliotrope.subjects.planning import ModelTask, is_table, plan_models
 from heliotrope.subjects.prepare import prepare
 
-__all__ = ["attack_by_gradients", "effective_threat", "evasion_apgd", "evasion_pgd", "evasion_search"]
+__all__ = [
+    "attack_by_gradients",
+    "certificate_bounds",
+    "certificate_properties",
+    "certificate_smoothing",
+    "effective_threat",
+    "evasion_apgd",
+    "evasion_pgd",
+    "evasion_search",
+]
 
 _SECONDS_PER_PASS = 1.2e-4
 """Forward and backward of one sample through a network of 150,000 weights on one core."""

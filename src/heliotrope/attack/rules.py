@@ -2,7 +2,7 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "RULES"]
+__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "PROPERTY_VIOLATED", "RULES"]
 
 ATTACK_UNSOUND = Rule(
     id="attack-unsound",
@@ -31,4 +31,17 @@ EVASION_POSSIBLE = Rule(
     taxonomy=("AML.T0015", "AML.T0043", "ML01:2023", "CWE-1039"),
 )
 
-RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE)
+PROPERTY_VIOLATED = Rule(
+    id="property-violated",
+    title="The model breaks a property that it must keep",
+    severity="high",
+    help="An input within the bounds of the property was found whose outputs are unsafe, and the model itself was asked about "
+    "it. The input is kept with the evidence.",
+    fix=Fix(
+        text="Look at the counterexample. Train on such inputs, or guard the model's output; then prove the property again. "
+        "Where the property asks too much, correct it."
+    ),
+    taxonomy=("AML.T0015", "CWE-1039"),
+)
+
+RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE, PROPERTY_VIOLATED)

@@ -28,6 +28,7 @@ __all__ = [
     "NormalisationConfig",
     "OutputKind",
     "ScanConfig",
+    "SmoothingConfig",
     "Suite",
     "ThreatConfig",
 ]
@@ -174,6 +175,21 @@ class ThreatConfig(Record):
         return self
 
 
+class SmoothingConfig(Record):
+    """The model is used by votes over copies with Gaussian noise; certificates are then about those votes."""
+
+    sigma: float = Field(gt=0)
+    """Standard deviation of the noise, in the units of input.range."""
+    votes: int = Field(default=10_000, ge=100, le=10_000_000)
+    """Copies that are counted for each sample; the largest radius that can be proven grows with them."""
+    selection: int = Field(default=100, ge=1, le=1_000_000)
+    """Further copies that choose the class."""
+    alpha: float = Field(default=0.001, gt=0, lt=0.5)
+    """Probability with which the radius of a sample may be wrong."""
+    sample: int = Field(default=100, ge=1)
+    """How many evaluation samples are certified; each costs votes + selection answers."""
+
+
 class EndpointConfig(Record):
     """A model behind HTTP. It is only asked with consent: with --allow-code or a trust mark, as for code."""
 
@@ -235,6 +251,10 @@ class ModelConfig(Record):
     threat: ThreatConfig | None = None
     """Overrides the project's threat for this model."""
     declared: DeclaredConfig = DeclaredConfig()
+    smoothing: SmoothingConfig | None = None
+    """Set when the model is used by votes over noisy copies of its input."""
+    properties: tuple[str, ...] = ()
+    """ONNX: files in VNN-LIB that say which outputs would be unsafe for which inputs; each is proven or broken."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

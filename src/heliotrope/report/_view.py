@@ -17,6 +17,11 @@ from heliotrope.core.predicates.behaviour import (
     EvasionPredicate,
     PerformancePredicate,
 )
+from heliotrope.core.predicates.certificates import (
+    CERTIFICATE_PREDICATE,
+    PROPERTIES_PREDICATE,
+    SMOOTHING_PREDICATE,
+)
 from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
@@ -91,6 +96,9 @@ EXIT_CODE_WORDS = {
     4: "internal error",
 }
 EVIDENCE_NAMES = {
+    CERTIFICATE_PREDICATE: "Certificates",
+    SMOOTHING_PREDICATE: "Certificates by votes",
+    PROPERTIES_PREDICATE: "Properties",
     EVASION_PREDICATE: "Evasion under attack",
     PERFORMANCE_PREDICATE: "Clean performance",
     SCAN_PREDICATE: "Static inspection",

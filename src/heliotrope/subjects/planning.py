@@ -74,7 +74,7 @@ def _planned(
             name=model.name,
         ),
         parameters=ModelTask(
-            model=kept.model_copy(update={"threat": None}),
+            model=kept.model_copy(update={"threat": None, "smoothing": None, "properties": ()}),
             threat=threat,
             sample=config.sample if sampled else None,
             suite=project.suite if sampled else None,
