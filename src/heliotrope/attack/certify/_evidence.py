@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack.search.space import Space
 from heliotrope.attack.certify.interface import Certificates
+from heliotrope.attack.search.space import Space
 from heliotrope.core.evidence import Blob, statement
 from heliotrope.core.measurements import Measurement
 from heliotrope.core.outcomes import Passed

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack.search.space import NUMBER, Space
 from heliotrope.attack.certify.boxes import BoxDecider
 from heliotrope.attack.certify.interface import Budget, Certificates, Certifier, Region, Tick, silent
 from heliotrope.attack.certify.nets.graph import NotModelled
 from heliotrope.attack.certify.opening import boxes_of, is_linear, kind_of, linear_parts
 from heliotrope.attack.certify.preprocessing import stages_of
 from heliotrope.attack.certify.tables import TableCertifier
+from heliotrope.attack.search.space import NUMBER, Space
 from heliotrope.core.predicates.behaviour import Norm
 
 if TYPE_CHECKING:

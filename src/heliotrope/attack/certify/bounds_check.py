@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.outcome import ticker
-from heliotrope.attack.search.space import Space, array_space
-from heliotrope.attack.search.tables import table_space
 from heliotrope.attack.certify._evidence import conclude
 from heliotrope.attack.certify._planning import plan_certificates
 from heliotrope.attack.certify._service import require_same_answers
@@ -18,6 +15,9 @@ from heliotrope.attack.certify.opening import boxes_of
 from heliotrope.attack.certify.preprocessing import stages_of
 from heliotrope.attack.certify.probe import PROBED
 from heliotrope.attack.certify.tables import TableCertifier
+from heliotrope.attack.outcome import ticker
+from heliotrope.attack.search.space import Space, array_space
+from heliotrope.attack.search.tables import table_space
 from heliotrope.config.schema import ModelConfig, NormalisationConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.outcomes import NotApplicable

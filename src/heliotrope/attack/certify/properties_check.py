@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack.outcome import ticker
 from heliotrope.attack.certify._planning import plan_certificates
 from heliotrope.attack.certify.nets.graph import Network, NotModelled
 from heliotrope.attack.certify.properties.deciding import PropertyVerdict, decide_property
 from heliotrope.attack.certify.properties.vnnlib import MAX_BYTES, Property, parse_vnnlib
+from heliotrope.attack.outcome import ticker
 from heliotrope.attack.rules import PROPERTY_VIOLATED
 from heliotrope.config.schema import ModelConfig
 from heliotrope.core.errors import InputError, MissingExtraError

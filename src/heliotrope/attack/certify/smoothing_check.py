@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from heliotrope.attack.outcome import ticker
 from heliotrope.attack.certify._evidence import histogram
 from heliotrope.attack.certify._planning import plan_certificates
 from heliotrope.attack.certify.smoothing import ABSTAINED, Smoothing, linf_radius, smooth
+from heliotrope.attack.outcome import ticker
 from heliotrope.config.schema import ModelConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import statement

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heliotrope.attack.search.space import CHOICE, INTEGER, Space
 from heliotrope.attack.certify.boxes import BoxDecider
 from heliotrope.attack.certify.interface import Budget, Certificates, Tick, Verdict, silent
 from heliotrope.attack.certify.nets.graph import NotModelled
 from heliotrope.attack.certify.trees.search import Ball
+from heliotrope.attack.search.space import CHOICE, INTEGER, Space
 
 if TYPE_CHECKING:
     import numpy as np
