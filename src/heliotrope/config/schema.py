@@ -130,6 +130,8 @@ class DataConfig(Record):
     """What the model was trained on."""
     evaluate: DataSource | None = None
     """Labelled samples the model was not trained on; the dynamic checks measure on them."""
+    constraints: str | None = None
+    """Of a table: a YAML file of what changed rows must keep; see docs/design/tables.md."""
 
 
 class DeclaredConfig(Record):

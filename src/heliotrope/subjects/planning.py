@@ -79,7 +79,8 @@ def _planned(
             sample=config.sample if sampled else None,
             suite=project.suite if sampled else None,
         ),
-        inputs=_inputs(project.root, model, train="data.train" in needs),
+        inputs=_inputs(project.root, model, train="data.train" in needs)
+        | (_constraints(project.root, model) if "threat" in needs else {}),
         missing=tuple(f"models[{index}].{key}" for key in dict.fromkeys(missing)),
         extra=descriptor.extra if descriptor is not None else None,
         modules=_modules(descriptor, model),
@@ -179,6 +180,10 @@ def _external_data(root: Path, model: ModelConfig) -> dict[str, Path]:
     except InputError:
         return {}
     return {f"weights/{location}": path for location, path in locations.items()}
+
+
+def _constraints(root: Path, model: ModelConfig) -> dict[str, Path]:
+    return {"constraints": root / model.data.constraints} if model.data.constraints is not None else {}
 
 
 def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:

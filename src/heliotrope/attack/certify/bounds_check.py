@@ -36,7 +36,7 @@ from heliotrope.subjects.sampling import choose_rows, sample_size
 if TYPE_CHECKING:
     from heliotrope.attack.certify.nets.certifier import NetworkCertifier
 
-__all__ = ["certificate_bounds", "certify_opened"]
+__all__ = ["by_boxes", "certificate_bounds", "certify_opened"]
 
 _NODES = 200
 """Parts for each sample. Of trees and small networks that decides most; a program may spend more."""
@@ -98,7 +98,7 @@ def _certified(opened: Opened, inside: Inside, context: RunContext) -> CheckResu
     if inside.kind in ("torch", "onnx") and opened.data.kind != "table":
         return _by_network(opened, inside, threat, batch, context)
     space = _space(opened, threat, batch)
-    certifier = _by_boxes(opened, inside, space)
+    certifier = by_boxes(opened, inside, space)
     certifier.require_agreement(choose_rows(len(batch), 64, opened.task.seed))
     labels = batch.answers.astype("int64")
     known = certifier.certify(labels, threat.eps, Budget(nodes=_NODES), tick)
@@ -141,7 +141,8 @@ def _space(opened: Opened, threat: ThreatModel, batch: Batch) -> Space:
     return array_space(as_array(batch.inputs), threat)
 
 
-def _by_boxes(opened: Opened, inside: Inside, space: Space) -> TableCertifier:
+def by_boxes(opened: Opened, inside: Inside, space: Space) -> TableCertifier:
+    """What decides the rows of a space, for a model at hand. NotModelled with the part that is not known."""
     matrix, native = inside.matrix, inside.native
     decider: BoxDecider
     if inside.kind == "torch":

@@ -1,6 +1,7 @@
 """The share of inputs that stay right when an attacker may change them a little and can only ask: no gradients needed."""
 
 import math
+from pathlib import Path
 
 from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.outcome import capped, conclude, ticker
@@ -9,9 +10,12 @@ from heliotrope.attack.search.health import Searched, examine_search
 from heliotrope.attack.search.searching import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
 from heliotrope.attack.search.space import Space, array_space
 from heliotrope.attack.search.tables import table_space
+from heliotrope.attack.search.trees import read_trees
+from heliotrope.config.constraints import ConstraintsFile, load_constraints
+from heliotrope.config.loader import Loaded
 from heliotrope.config.schema import ModelConfig
 from heliotrope.core.errors import InputError
-from heliotrope.core.outcomes import NotApplicable
+from heliotrope.core.outcomes import Inconclusive, NotApplicable
 from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate, ThreatModel
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import RunContext
@@ -65,9 +69,15 @@ def _not_for(model: ModelConfig) -> NotApplicable | None:
 def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
     """Attack evaluation samples by asking. Inconclusive when a health indicator failed; floors are for policy to set."""
     threat = threat_of(opened)
+    file = _constraints(opened)
     batch, note = _sample(opened, threat)
-    target = _target(opened, batch, threat, context)
-    result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.9, "searching"))
+    batch, left_out = _keeping(opened, batch, threat, file)
+    if not len(batch):
+        reason = f"no sample keeps the constraints itself{left_out}: correct the constraints or the data"
+        return CheckResult(outcome=Inconclusive(reason=reason))
+    target = _target(opened, batch, threat, context, file)
+    result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.7, "searching"))
+    note += left_out + read_trees(opened, target, threat, result, tick=ticker(context, 0.7, 0.2, "reading the trees"))
     shown = choose_examples(target, threat, result)
     columns = opened.data.columns
     if columns:
@@ -105,7 +115,7 @@ def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
         forward_passes=target.asked,
         gradient_passes=0,
         samples=context.store(packed.data, packed.media_type) if clean > robust else None,
-        data=opened.data.digests,
+        data=opened.data.digests | ({"constraints": file.digest} if file is not None else {}),
     )
     return conclude(opened.task, opened.model.digests, predicate, opened.parameters.threat, note)
 
@@ -157,10 +167,48 @@ def _sample(opened: Opened, threat: ThreatModel) -> tuple[Batch, str]:
     return opened.data.take(choose_rows(total, size, opened.task.seed)), note
 
 
-def _target(opened: Opened, batch: Batch, threat: ThreatModel, context: RunContext) -> SearchTarget:
+def _constraints(opened: Opened) -> Loaded[ConstraintsFile] | None:
+    """The file that the model's data names; InputError when it changed since the run was planned."""
+    name = opened.parameters.model.data.constraints
+    if name is None:
+        return None
+    if opened.data.kind != "table":
+        raise InputError("data.constraints is for tables", hint="take it out: images and arrays have none")
+    loaded = load_constraints(Path(opened.task.root) / name)
+    expected = opened.task.inputs.get("constraints")
+    if expected is not None and expected != loaded.digest:
+        raise InputError(f"{name} changed while the check was waiting", hint="run again")
+    return loaded
+
+
+def _keeping(
+    opened: Opened, batch: Batch, threat: ThreatModel, file: Loaded[ConstraintsFile] | None
+) -> tuple[Batch, str]:
+    """The samples that keep the constraints as they are; the others are counted and said, never attacked."""
+    import numpy as np
+
+    if file is None:
+        return batch, ""
+    space = _space(opened, batch, threat, file)
+    assert space.constraints is not None
+    broken = space.constraints.broken_by(np.arange(len(batch)), space.centres)
+    out = np.zeros(len(batch), dtype=bool)
+    for mask in broken.values():
+        out |= mask
+    if not out.any():
+        return batch, ""
+    kept = (~out).nonzero()[0]
+    worst = max(broken, key=lambda text: int(broken[text].sum()))
+    note = f" ({int(out.sum())} of {len(batch)} samples break the constraints themselves and were left out; most often: {worst})"
+    return Batch(as_table(batch.inputs).iloc[kept], batch.answers[kept], batch.rows[kept]), note
+
+
+def _target(
+    opened: Opened, batch: Batch, threat: ThreatModel, context: RunContext, file: Loaded[ConstraintsFile] | None
+) -> SearchTarget:
     return SearchTarget(
         scores=opened.model.scores,
-        space=_space(opened, batch, threat),
+        space=_space(opened, batch, threat, file),
         labels=batch.answers.astype("int64"),
         rows=batch.rows,
         batch=rows_at_once(opened, context.limits.memory_bytes),
@@ -168,9 +216,10 @@ def _target(opened: Opened, batch: Batch, threat: ThreatModel, context: RunConte
     )
 
 
-def _space(opened: Opened, batch: Batch, threat: ThreatModel) -> Space:
+def _space(opened: Opened, batch: Batch, threat: ThreatModel, file: Loaded[ConstraintsFile] | None) -> Space:
     if opened.data.kind == "table":
-        return table_space(as_table(batch.inputs), opened.data.columns, threat)
+        value = file.value if file is not None else None
+        return table_space(as_table(batch.inputs), opened.data.columns, threat, value)
     return array_space(as_array(batch.inputs), threat)
 
 

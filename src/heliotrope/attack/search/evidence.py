@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from heliotrope.attack.pictures import MAX_EXAMPLES, MAX_STORED, show_picture
 from heliotrope.attack.search.searching import SearchResult, SearchTarget
-from heliotrope.attack.search.space import CHOICE
 from heliotrope.attack.search.tables import show_value
 from heliotrope.core.predicates.behaviour import AdversarialExample, FeatureChange, ThreatModel
 from heliotrope.engine.interface import RunContext
@@ -144,13 +143,14 @@ def _changes(
     space, point = target.space, result.adversarial[one]
     original, perturbed = (as_table(space.decode(points, one)) for points in (space.centres[one], point))
     scaled, chosen = space.scaled_changes(one, point)[0], space.changed_choices(one, point)[0]
+    prices = scaled + chosen if space.constraints is None else space.constraints.prices(space, one, point)[0]
     changes = [
         FeatureChange(
             feature=column.name,
             before=show_value(original, 0, column),
             after=show_value(perturbed, 0, column),
             unit=column.unit,
-            cost=1.0 if space.kinds[index] == CHOICE else float(scaled[index]),
+            cost=float(prices[index]),
         )
         for index, column in enumerate(columns)
         if chosen[index] or scaled[index] > 0

@@ -22,6 +22,9 @@ Start = Literal["guide", "donor", "best", "random"]
 _BLOCK = 0.15
 """Share of the coordinates that a block move changes at once."""
 
+_MISSING = 0.6
+"""A draw above it leaves out a value that may be missing."""
+
 _SQUARE = 0.8
 _HALVED_AT = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """The side of squares: their share of the picture at first, and after which share of all steps it is halved (Square attack)."""
@@ -220,6 +223,9 @@ class Mover:
         moved[each[number], column[number]] = value[number]
         for one in np.unique(column[(self._space.kinds[column] == CHOICE) & (self._count > 0)]):
             self._choose(moved, each[column == one], int(one), draws)
+        if self._space.constraints is not None:
+            missing = self._space.constraints.may_miss[column] & (draws[:, 3] > _MISSING) & (self._count > 0)
+            moved[each[missing], column[missing]] = np.nan
         if not guided and self._width > 4:
             self._block(moved, draws)
         return moved
@@ -238,7 +244,7 @@ class Mover:
             picked = np.where(np.isnan(liked) | (liked == before), np.where(before == own, picked, own), liked)
         moved[some, column] = picked
         changed = self._space.changed_choices(self._which[some], moved[some])
-        over = changed.sum(axis=1) > self._space.budget
+        over = self._space.choice_count(self._which[some], moved[some]) > self._space.budget
         changed[:, column] = False
         for position in np.nonzero(over)[0]:
             others = np.nonzero(changed[position])[0]

@@ -5,6 +5,7 @@ shrink: Andriushchenko et al., Square attack (2020); starting from inputs of ano
 adversarial attacks (2018).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,13 +25,26 @@ if TYPE_CHECKING:
 
     Asked = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
-__all__ = ["CURVE_FRACTIONS", "Attempt", "SearchResult", "SearchTarget", "attempt", "search", "sparsify"]
+__all__ = [
+    "CURVE_FRACTIONS",
+    "REFUSED",
+    "Attempt",
+    "SearchResult",
+    "SearchTarget",
+    "attempt",
+    "count_late",
+    "search",
+    "sparsify",
+]
 
 CURVE_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Where the curve of accuracy against perturbation is drawn, in units of eps."""
 
 _HALVINGS = 6
 """Of the way from sample to adversarial, to find a smaller change."""
+
+REFUSED = 1e30
+"""The lead of a point that breaks a constraint: the search turns back."""
 
 _OUTER_SHARE = 0.1
 """Steps at a radius above eps, as a share of steps x restarts."""
@@ -50,25 +64,33 @@ class SearchTarget:
     asked: int = 0
     """Rows sent so far."""
 
-    def ask(self, points: "Points", which: "Rows") -> "Asked":
-        """For each point how far the right class leads (negative: another does), and whether it is misled."""
+    def ask(self, points: "Points", which: "Rows", *, freely: bool = False) -> "Asked":
+        """For each point how far the right class leads (negative: another does), and whether it is misled.
+
+        A point that breaks the constraints misleads nobody and leads by REFUSED; `freely` asks about it all the same.
+        """
         import numpy as np
 
         if not len(which):
             return np.empty(0), np.empty(0, dtype=bool)
-        asked = [self._ask(points[begin : begin + self.batch], which[begin : begin + self.batch])
+        asked = [self._ask(points[begin : begin + self.batch], which[begin : begin + self.batch], freely=freely)
                  for begin in range(0, len(which), self.batch)]  # fmt: skip
         return np.concatenate([lead for lead, _ in asked]), np.concatenate([wrong for _, wrong in asked])
 
-    def _ask(self, points: "Points", which: "Rows") -> "Asked":
+    def _ask(self, points: "Points", which: "Rows", *, freely: bool) -> "Asked":
         import numpy as np
 
-        scores = self.scores(self.space.decode(points, which))
+        inputs = self.space.decode(points, which)
+        scores = self.scores(inputs)
         self.asked += len(which)
         labels, each = self.labels[which], np.arange(len(which))
         own, others = scores[each, labels], scores.copy()
         others[each, labels] = -np.inf
-        return own - others.max(axis=1), scores.argmax(axis=1) != labels
+        lead, wrong = own - others.max(axis=1), scores.argmax(axis=1) != labels
+        if self.space.constraints is None or freely:
+            return lead, wrong
+        kept = self.space.permitted(which, self.space.encode(inputs, which))  # as the model gets it
+        return np.where(kept, lead, REFUSED), wrong & kept
 
 
 @dataclass(slots=True)
@@ -132,7 +154,7 @@ def search(target: SearchTarget, threat: ThreatModel, *, seed: int, tick: Tick) 
         attacked=int((~wrong).sum()),
     )
     result.guide = survey(
-        target.ask,
+        functools.partial(target.ask, freely=True),
         space,
         threat,
         labels=target.labels,
@@ -159,7 +181,7 @@ def search(target: SearchTarget, threat: ThreatModel, *, seed: int, tick: Tick) 
             steps = max(5, min(20, int(_OUTER_SHARE * threat.steps * threat.restarts)))
             one = attempt(target, standing, fraction * threat.eps, steps, result, seed=seed, best=best[standing])
             result.note(space, standing[one.broken], one.points[one.broken], fraction * threat.eps)
-    _count_late(result, threat)
+    count_late(result, threat)
     tick(1.0)
     return result
 
@@ -216,7 +238,7 @@ def _climb(
     alive = part
     lead, wrong = target.ask(points, which[alive])
     worse = (lead > result.lead[which[alive]]) & ~wrong
-    made.felt[alive] |= lead != result.lead[which[alive]]
+    made.felt[alive] |= (lead != result.lead[which[alive]]) & (lead < REFUSED)
     points[worse], lead[worse] = target.space.centres[which[alive[worse]]], result.lead[which[alive[worse]]]
     for step in range(1, steps + 1):
         made.points[alive], made.lead[alive], made.broken[alive] = points, lead, wrong
@@ -227,7 +249,7 @@ def _climb(
             break
         tried = mover.propose(points, step, steps)
         tried_lead, wrong = target.ask(tried, which[alive])
-        made.felt[alive] |= tried_lead != result.lead[which[alive]]
+        made.felt[alive] |= (tried_lead != result.lead[which[alive]]) & (tried_lead < REFUSED)
         better = (tried_lead <= lead) | wrong
         points[better], lead[better] = tried[better], tried_lead[better]
         tick(step / steps)
@@ -284,7 +306,7 @@ def sparsify(target: SearchTarget, which: "Rows", result: SearchResult) -> None:
     result.reach[which] = np.clip(space.lengths(which, points), np.nextafter(0.0, 1.0), result.reach[which])
 
 
-def _count_late(result: SearchResult, threat: ThreatModel) -> None:
+def count_late(result: SearchResult, threat: ThreatModel) -> None:
     """Samples that broke within eps while the curve was drawn count as a further pass."""
     late = len(result.broken(threat.eps)) - sum(one.broken for one in result.restarts)
     if late:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from heliotrope.attack.search.constraints import RowConstraints
     from heliotrope.subjects.interface import Inputs
 
     Points = NDArray[np.floating]
@@ -65,6 +66,8 @@ class Space:
     """C x H x W of images, whose neighbouring values move together."""
     names: tuple[str, ...] = ()
     """Of the columns of a table."""
+    constraints: "RowConstraints | None" = None
+    """What changed rows must keep beyond that."""
 
     def box(self, which: "Rows", radius: float) -> Box:
         """Bounds for numbers, rounded inwards to what points can hold."""
@@ -73,6 +76,8 @@ class Space:
         centres = self.centres[which].astype(np.float64)
         reach = radius * self.scale
         low, high = np.maximum(self.low, centres - reach), np.minimum(self.high, centres + reach)
+        if self.constraints is not None:
+            low, high = self.constraints.narrowed(centres, low, high)
         whole = self.kinds == INTEGER
         low, high = np.where(whole, np.ceil(low), low), np.where(whole, np.floor(high), high)
         low, high = (
@@ -88,6 +93,8 @@ class Space:
         import numpy as np
 
         numbers = box.low < box.high
+        if self.constraints is not None and self.budget:
+            numbers |= self.constraints.may_miss & ~np.isnan(self.centres[which])
         if not self.budget:
             return numbers
         several = np.array([len(codes) > 1 for codes in self.choices])
@@ -101,6 +108,8 @@ class Space:
         centres = self.centres[which]
         points = np.where(self.numbers, np.clip(points, box.low, box.high), points)
         points = np.where(np.isnan(centres), centres, points).astype(self.centres.dtype)
+        if self.constraints is not None:
+            points = self.constraints.repair(self, which, points, box)
         if self.norm == "Linf":
             return points
         length = self.lengths(which, points)
@@ -143,8 +152,32 @@ class Space:
             return np.where(moved == 0, 0.0, moved / self.scale)
 
     def changed_choices(self, which: "Rows", points: "Points") -> "NDArray[np.bool_]":
+        """Which choices differ, and which values went missing."""
+        import numpy as np
+
         changed: NDArray[np.bool_] = (self.kinds == CHOICE) & _differ(points, self.centres[which])
+        if self.constraints is not None:
+            changed |= np.isnan(points) & ~np.isnan(self.centres[which])
         return changed
+
+    def choice_count(self, which: "Rows", points: "Points") -> "NDArray[np.int64]":
+        """How many choices differ; a one-hot group is one."""
+        changed = self.changed_choices(which, points)
+        count: NDArray[np.int64] = changed.sum(axis=1)
+        for group in self.constraints.groups if self.constraints is not None else ():
+            count = count - changed[:, group].sum(axis=1) + changed[:, group].any(axis=1)
+        return count
+
+    def permitted(self, which: "Rows", points: "Points") -> "NDArray[np.bool_]":
+        """Whether each row is unchanged or keeps the constraints and the budget of choices. Norm and range are not looked at."""
+        import numpy as np
+
+        if self.constraints is None:
+            return np.ones(len(points), dtype=bool)
+        same = ~_differ(points, self.centres[which]).any(axis=1)
+        kept = self.constraints.kept(self, which, points) & (self.choice_count(which, points) <= self.budget)
+        permitted: NDArray[np.bool_] = same | kept
+        return permitted
 
     def feasible(self, which: "Rows", points: "Points", radius: float) -> "NDArray[np.bool_]":
         """Whether each point keeps every promise, looked at afresh: norm, range, whole numbers, choices, all else untouched."""
@@ -153,14 +186,17 @@ class Space:
         centres = self.centres[which]
         different = _differ(points, centres)
         fine = self.lengths(which, points) <= radius * (1 + TOLERANCE)
-        fine &= self.changed_choices(which, points).sum(axis=1) <= self.budget
+        fine &= self.choice_count(which, points) <= self.budget
         fine &= ~(different & (self.kinds == FIXED)).any(axis=1)
-        fine &= ~(np.isnan(points) != np.isnan(centres)).any(axis=1)
+        lost = np.isnan(points) & ~np.isnan(centres)
+        fine &= ~(np.isnan(centres) & ~np.isnan(points)).any(axis=1)
+        fine &= ~(lost if self.constraints is None else lost & ~self.constraints.may_miss).any(axis=1)
+        fine &= self.permitted(which, points)
         low, high = self.low.astype(points.dtype), self.high.astype(points.dtype)
         fine &= ~(different & (self.kinds != CHOICE) & ((points < low) | (points > high))).any(axis=1)
-        fine &= ~(different & (self.kinds == INTEGER) & (points != np.rint(points))).any(axis=1)
+        fine &= ~(different & ~lost & (self.kinds == INTEGER) & (points != np.rint(points))).any(axis=1)
         for column in np.nonzero(self.kinds == CHOICE)[0]:
-            fine &= ~different[:, column] | np.isin(points[:, column], self.choices[column])
+            fine &= ~different[:, column] | lost[:, column] | np.isin(points[:, column], self.choices[column])
         return fine
 
 

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from heliotrope.attack.search.constraints import constrained_columns, constrained_space
 from heliotrope.attack.search.space import CHOICE, FIXED, INTEGER, NUMBER, Space
+from heliotrope.config.constraints import ConstraintsFile
 from heliotrope.core.predicates.behaviour import ThreatModel
 from heliotrope.subjects.batching import as_table
 from heliotrope.subjects.interface import Column
@@ -18,13 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["show_value", "table_space"]
 
 
-def table_space(frame: "pd.DataFrame", columns: tuple[Column, ...], threat: ThreatModel) -> Space:
+def table_space(
+    frame: "pd.DataFrame", columns: tuple[Column, ...], threat: ThreatModel, file: ConstraintsFile | None = None
+) -> Space:
     """Numbers, integers, booleans and categories that are not immutable may change; texts, times and identifiers do not.
 
+    `file`: what else a changed row must keep.
     A column whose spread is zero though it varies, as one that is mostly 0, counts in standard deviations of the sample.
     """
     import numpy as np
 
+    if file is not None:
+        columns = constrained_columns(columns, file)
     encoded = [_encode(frame[column.name], column) for column in columns]
     width = len(columns)
     kinds = np.array([_kind(column) for column in columns], dtype=np.int8)
@@ -36,7 +43,7 @@ def table_space(frame: "pd.DataFrame", columns: tuple[Column, ...], threat: Thre
             low[index] = -np.inf if column.low is None else column.low
             high[index] = np.inf if column.high is None else column.high
     codec = _Codec(frame, columns, kinds, tuple(labels for _, labels in encoded))
-    return Space(
+    space = Space(
         centres=np.stack([values for values, _ in encoded], axis=1),
         kinds=kinds,
         scale=scale,
@@ -49,6 +56,7 @@ def table_space(frame: "pd.DataFrame", columns: tuple[Column, ...], threat: Thre
         encode=codec.encode,
         names=tuple(column.name for column in columns),
     )
+    return space if file is None else constrained_space(space, frame, columns, file)
 
 
 def show_value(frame: "pd.DataFrame", row: int, column: Column) -> str | float | bool:

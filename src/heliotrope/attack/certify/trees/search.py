@@ -56,6 +56,8 @@ class Decision:
     """No input of the box has a smaller lead."""
     nodes: int
     """Parts that were looked at."""
+    traversals: int = 0
+    """Times that all trees were walked or bounded for a part."""
 
 
 def decide(
@@ -75,17 +77,17 @@ def decide(
     """
     search = _Search(ensemble, low, high, ask, ball, whole)
     leaves = ensemble.reachable(low, high)
-    worst, used, open_ = float("inf"), 0, False
+    worst, used, open_, walked = float("inf"), 0, False, 1
     for other in range(ensemble.classes):
         if other == label:
             continue
         found = search.against(leaves, label, other, nodes - used)
-        used += found.nodes
+        used, walked = used + found.nodes, walked + found.traversals
         worst = min(worst, found.lead)
         if found.verdict == "broken":
-            return Decision("broken", worst, used)
+            return Decision("broken", worst, used, walked)
         open_ = open_ or found.verdict == "undecided"
-    return Decision("undecided" if open_ else "certified", worst, used)
+    return Decision("undecided" if open_ else "certified", worst, used, walked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,14 @@ class _Search:
         """Until the worst part that is left is safe, one is broken, or the budget is spent."""
         order = itertools.count()
         queue = [(least, next(order), self.low[used], self.high[used])]
-        looked, unknown, safest = 0, False, float("inf")
+        looked, walked, unknown, safest = 0, 0, False, float("inf")
         while queue:
             bound, _, below, above = heapq.heappop(queue)
             if bound > self.ensemble.doubt:
                 safest = min(safest, bound)
                 break
             if looked >= nodes:
-                return Decision("undecided", min(bound, safest), looked)
+                return Decision("undecided", min(bound, safest), looked, walked)
             looked += 1
             pick = state.widest(below, above)
             if pick is None:
@@ -148,13 +150,15 @@ class _Search:
                 low[used], high[used] = below, above
                 found = self._settled(low, high, bound)
                 if found.verdict == "broken":
-                    return Decision("broken", bound, looked)
+                    return Decision("broken", bound, looked, walked)
                 unknown = unknown or found.verdict == "undecided"
                 safest = min(safest, bound)
                 continue
-            for child in state.divided(pick, below, above):
+            children = state.divided(pick, below, above)
+            walked += len(children)
+            for child in children:
                 heapq.heappush(queue, (child[0], next(order), child[1], child[2]))
-        return Decision("undecided" if unknown else "certified", safest, looked)
+        return Decision("undecided" if unknown else "certified", safest, looked, walked)
 
     def _settled(self, low: "Floats", high: "Floats", lead: float) -> Decision:
         """A part with one answer, on which the model is asked."""

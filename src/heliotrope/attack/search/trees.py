@@ -1,0 +1,222 @@
+"""Attacks on trees that can be read: moves just across thresholds, as the library compares them.
+
+Where a row is led otherwise depends on nothing but the side of each threshold it is on, so the search is over parts of the
+space with one answer, the worst first, and the row taken from a part is the one nearest to the sample. The model itself is
+asked about every row, as it is served; a search that completes has the smallest change there is, one that does not leaves the
+bound it has proven. Source of the order: Devos et al., Veritas (2021).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from heliotrope.attack.certify.trees.ensemble import Ensemble
+from heliotrope.attack.certify.trees.search import Ball, decide
+from heliotrope.attack.interface import Tick
+from heliotrope.attack.search.searching import SearchResult, SearchTarget, count_late
+from heliotrope.core.predicates.behaviour import Norm, ThreatModel
+from heliotrope.subjects.interface import Opened
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Served = Callable[[Floats], Floats]
+
+__all__ = ["NearestRow", "nearest_misled", "read_trees"]
+
+_NODES = {"quick": 50, "standard": 200, "deep": 1000}
+_DOUBLINGS, _HALVINGS = 20, 40
+_CLOSE = 1e-3
+"""Relative: a change that is this near to the proven bound is taken for the smallest."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearestRow:
+    """The smallest change of one sample that is known to mislead the model."""
+
+    row: "Floats | None"
+    length: float
+    """Its norm in scales; infinite where none is known."""
+    bound: float
+    """Proven: no smaller change misleads."""
+    queries: int
+    traversals: int
+
+
+def nearest_misled(
+    ensemble: Ensemble,
+    served: "Served",
+    sample: "Floats",
+    label: int,
+    *,
+    scale: "Floats",
+    low: "Floats",
+    high: "Floats",
+    norm: Norm = "Linf",
+    first: float = 0.1,
+    nodes: int = 400,
+    whole: "NDArray[np.bool_] | None" = None,
+    permitted: "Callable[[Floats], bool] | None" = None,
+) -> NearestRow:
+    """Halve between what is proven and what is found, until they meet or `nodes` parts were looked at in all.
+
+    `sample` is a row of numbers as the trees take them; `low`, `high` and `scale` (0: held fast) are by feature. `permitted`
+    refuses rows that break further constraints. Rows are float32 where the library compares float32.
+    """
+    finder = _Finder(ensemble, served, sample, label, scale, norm, permitted)
+    if finder.wrong(sample):
+        return NearestRow(sample.copy(), 0.0, 0.0, finder.queries, 0)
+    proven, tried, used, walked = 0.0, first, 0, 0
+    for _ in range(_DOUBLINGS + _HALVINGS):
+        if used >= nodes:
+            break
+        own = ensemble.cast(sample)
+        below = ensemble.cast(_inwards(sample, tried, scale, low, high, single=ensemble.single, up=False))
+        above = ensemble.cast(_inwards(sample, tried, scale, low, high, single=ensemble.single, up=True))
+        ball = Ball(own, _weights(scale), tried) if norm == "L2" else None
+        finder.limit = tried
+        budget = max(1, min(nodes - used, nodes // 4))
+        found = decide(ensemble, below, above, label, finder, nodes=budget, ball=ball, whole=whole)
+        used, walked = used + max(1, found.nodes), walked + found.traversals
+        if found.verdict == "certified":
+            proven = max(proven, tried)
+        elif found.verdict == "undecided" and finder.row is not None:
+            break
+        if finder.row is None:
+            if tried > first * 2.0**_DOUBLINGS:
+                break
+            tried *= 2
+            continue
+        if finder.length - proven <= _CLOSE * finder.length:
+            break
+        tried = (proven + finder.length) / 2
+    return NearestRow(finder.row, finder.length, min(proven, finder.length), finder.queries, walked)
+
+
+def _weights(scale: "Floats") -> "Floats":
+    import numpy as np
+
+    return np.where(scale > 0, 1 / np.square(np.maximum(scale, 1e-150)), 0.0)
+
+
+def _inwards(
+    sample: "Floats", radius: float, scale: "Floats", low: "Floats", high: "Floats", *, single: bool, up: bool
+) -> "Floats":
+    """An end of the box as a number the library can compare, never further out than the radius."""
+    import numpy as np
+
+    exact = np.minimum(high, sample + radius * scale) if up else np.maximum(low, sample - radius * scale)
+    exact = np.maximum(exact, sample) if up else np.minimum(exact, sample)
+    if not single:
+        return exact
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32)
+    outside = rounded.astype(np.float64) > exact if up else rounded.astype(np.float64) < exact
+    inner = np.nextafter(rounded, np.float32(-np.inf if up else np.inf))
+    kept = np.where(outside, inner, rounded).astype(np.float64)
+    own = sample.astype(np.float32).astype(np.float64)
+    bounded: Floats = np.maximum(kept, own) if up else np.minimum(kept, own)
+    return bounded
+
+
+class _Finder:
+    """Takes the nearest row out of a part with one answer, and asks the model about it."""
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        served: "Served",
+        sample: "Floats",
+        label: int,
+        scale: "Floats",
+        norm: Norm,
+        permitted: "Callable[[Floats], bool] | None",
+    ) -> None:
+        self._ensemble, self._served, self._sample, self._label = ensemble, served, sample, label
+        self._scale, self._norm, self._permitted = scale, norm, permitted
+        self.row: Floats | None = None
+        self.length, self.limit, self.queries = float("inf"), float("inf"), 0
+
+    def wrong(self, row: "Floats") -> bool:
+        self.queries += 1
+        return int(self._served(row[None])[0].argmax()) != self._label
+
+    def __call__(self, below: "Floats", above: "Floats") -> bool | None:
+        import numpy as np
+
+        own = self._ensemble.cast(self._sample)
+        with np.errstate(invalid="ignore"):
+            inside = np.isnan(own) | ((own >= below) & (own <= above))
+        row = np.where(inside, self._sample, np.clip(own, below, above))
+        length = self._length(row)
+        if self._permitted is not None and not self._permitted(row):
+            return None
+        if not self.wrong(row):
+            return False
+        if length > self.limit * (1 + 1e-9):
+            return None
+        if length < self.length:
+            self.row, self.length = row, length
+        return True
+
+    def _length(self, row: "Floats") -> float:
+        import numpy as np
+
+        moved = np.abs(np.nan_to_num(row - self._sample))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.where(moved == 0, 0.0, moved / self._scale)
+        return float(scaled.max(initial=0.0) if self._norm == "Linf" else np.sqrt(np.square(scaled).sum()))
+
+
+def read_trees(opened: Opened, target: SearchTarget, threat: ThreatModel, result: SearchResult, *, tick: Tick) -> str:
+    """Where the model's trees can be read, search them for what the questions missed; what came of it, for people.
+
+    Encodings and scaling are the model's own; models that are no trees, or are not known inside, are left to the questions.
+    """
+    import numpy as np
+
+    from heliotrope.attack.certify.bounds_check import by_boxes
+    from heliotrope.attack.certify.boxes import TreeBoxes
+    from heliotrope.attack.certify.interface import Budget
+    from heliotrope.attack.certify.nets.graph import NotModelled
+    from heliotrope.subjects.inside import look_inside
+
+    if opened.data.kind != "table":
+        return ""
+    inside = look_inside(opened)
+    if inside is None or inside.kind in ("torch", "onnx"):
+        return ""
+
+    def served(inputs: object) -> "Floats":
+        answers: Floats = target.scores(inputs)  # type: ignore[arg-type]
+        target.asked += len(answers)
+        return answers
+
+    try:
+        certifier = replace(by_boxes(opened, inside, target.space), served=served)
+        if not isinstance(certifier.decider, TreeBoxes):
+            return ""
+        certifier.require_agreement(np.arange(min(64, len(target.labels))))
+        nodes = _NODES[opened.parameters.suite or "standard"]
+        known = certifier.certify(target.labels, threat.eps, Budget(nodes=nodes), tick)
+    except NotModelled:
+        return ""
+    before = len(result.broken(threat.eps))
+    found = [row for row, verdict in enumerate(known.verdicts) if verdict == "broken" and known.methods[row] != "clean"]
+    for row in found:
+        which, point = np.array([row]), known.examples[row][None]
+        _, wrong = target.ask(point, which)
+        if wrong[0] and target.space.feasible(which, point, threat.eps)[0]:
+            result.note(target.space, which, point, threat.eps)
+            result.felt[row] = True
+    count_late(result, threat)
+    further = len(result.broken(threat.eps)) - before
+    proven = known.verdicts.count("certified")
+    open_ = len(target.labels) - result.attacked
+    undecided = len(target.labels) - open_ - proven - len(result.broken(threat.eps))
+    return (
+        f"; reading the trees ({known.nodes} parts looked at) misled {further} more and proves {proven} of "
+        f"{len(target.labels)} right, {max(0, undecided)} undecided"
+    )
