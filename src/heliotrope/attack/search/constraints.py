@@ -91,7 +91,9 @@ class RowConstraints:
         fine &= ~(off & (self.step > 0)).any(axis=1)
         for broken in self.broken_by(which, points).values():
             fine &= ~broken
-        return fine & (self.spent(space, which, points) <= self.budget * (1 + _BUDGET_ROUNDING))
+        fine &= self.spent(space, which, points) <= self.budget * (1 + _BUDGET_ROUNDING)
+        kept: Mask = np.asarray(fine)
+        return kept
 
     def spent(self, space: Space, which: "Rows", points: "Points") -> "Floats":
         """The cost of each row. A one-hot group that changes costs as its dearest column."""
@@ -119,6 +121,8 @@ class RowConstraints:
 
         centres = space.centres[which]
         points = points.copy()
+        whole = (space.kinds == INTEGER) & ~np.isnan(points) & (points != centres)
+        points = np.where(whole, np.clip(np.rint(points), box.low, box.high), points)
         steps = np.where(self.step > 0, self.step, 1.0)
         stepped = centres + np.trunc((points - centres) / steps + 1e-9) * steps
         points = np.where((self.step > 0) & space.numbers & (points != centres), stepped, points)
