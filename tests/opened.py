@@ -126,8 +126,10 @@ def columns_of(frame: pd.DataFrame, **changes: dict[str, Any]) -> tuple[Column, 
     return tuple(columns)
 
 
-def subject(model: Model, data: Data, *, seed: int = 0, **fields: Any) -> Opened:
+def subject(model: Model, data: Data, /, *, seed: int = 0, root: Path = Path("/nonexistent"), **fields: Any) -> Opened:
     """Model and data as opened; `fields` are those of the model's configuration, and threat, suite and sample."""
+    if "constraints" in fields:
+        fields["data"] = {"constraints": fields.pop("constraints")}
     parameters = {name: fields.pop(name) for name in ("threat", "suite", "sample") if name in fields}
     task_name = "tabular-regression" if model.output == "values" else "tabular-classification"
     entry = {"name": "m", "path": "model.skops", "format": "sklearn", "task": task_name, **fields}
@@ -145,7 +147,7 @@ def subject(model: Model, data: Data, *, seed: int = 0, **fields: Any) -> Opened
     task = Task(
         check="t",
         subject=Subject(urn="urn:heliotrope:p:model:m", kind="model", name="m"),
-        root="/nonexistent",
+        root=str(root),
         parameters=made.document(),
         inputs={},
         seed=seed,

@@ -200,7 +200,7 @@ def _keeping(
     kept = (~out).nonzero()[0]
     worst = max(broken, key=lambda text: int(broken[text].sum()))
     note = f" ({int(out.sum())} of {len(batch)} samples break the constraints themselves and were left out; most often: {worst})"
-    return Batch(as_table(batch.inputs).iloc[kept], batch.answers[kept], batch.rows[kept]), note
+    return Batch(as_table(batch.inputs).iloc[kept].reset_index(drop=True), batch.answers[kept], batch.rows[kept]), note
 
 
 def _target(
