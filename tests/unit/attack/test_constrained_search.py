@@ -77,3 +77,50 @@ def test_when_nothing_may_change_nothing_is_claimed(tmp_path):
     result, _, _ = held(tmp_path, text)
     assert result.outcome.state == "inconclusive"
     assert "can change" in result.outcome.reason
+
+
+class _Asking:
+    """As the adapter of scikit-learn holds an estimator."""
+
+    def __init__(self, estimator):
+        self.estimator, self.method, self.layout = estimator, "predict_proba", lambda inputs: inputs
+
+    def __call__(self, inputs):
+        return self.estimator.predict_proba(inputs)
+
+
+def test_trees_behind_encodings_of_texts_are_read_and_every_row_is_one_the_model_gets_wrong(tmp_path):
+    pytest.importorskip("sklearn", reason="needs scikit-learn (extra 'sklearn')")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    source = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"income": source.normal(3e5, 8e4, 120), "years": source.integers(0, 30, 120), "town": source.choice(["a", "b"], 120)}
+    )  # fmt: skip
+    answers = ((frame["income"] - 3e5) / 8e4 + (frame["years"] - 15) / 8 + (frame["town"] == "b") > 0.5).to_numpy(int)
+    encoding = ColumnTransformer(
+        [("numbers", StandardScaler(), ["income", "years"]), ("town", OneHotEncoder(), ["town"])]
+    )
+    fitted = make_pipeline(encoding, RandomForestClassifier(10, max_depth=5, random_state=0)).fit(frame, answers)
+    model = Model(_Asking(fitted), ("no", "yes"))
+    model.ask = model.function
+    columns = columns_of(frame, town={"type": "category", "categories": ("a", "b")})
+    (tmp_path / "constraints.yaml").write_text("version: 1\nfeatures:\n  years: {direction: increase}\n")
+    threat = {"eps": 0.4, "steps": 2, "restarts": 1}  # hardly any questions: the rest is read
+    opened = subject(
+        model, Data(frame[:40], answers[:40], columns), root=tmp_path, threat=threat, sample="all", constraints="constraints.yaml"
+    )
+    result, predicate, context = run_check(CHECK, opened, tmp_path)
+    table = pd.read_parquet(io.BytesIO(context.blobs[predicate["samples"]["sha256"]]))
+    perturbed = table.filter(like="perturbed.").rename(columns=lambda name: name.removeprefix("perturbed."))
+    assert (fitted.predict(perturbed) != table["label"]).all()
+    assert (perturbed["years"] >= table["original.years"]).all()
+    assert (perturbed["years"] % 1 == 0).all()
+    assert "misled" in result.outcome.reason
+    assert "0 undecided" in result.outcome.reason
+    assert any("more" in part and not part.startswith("misled 0") for part in result.outcome.reason.split(") ")), (
+        result.outcome.reason
+    )
