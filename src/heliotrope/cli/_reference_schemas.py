@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from heliotrope.config.reference import config_json_schema
+from heliotrope.config.reference import config_json_schema, constraints_json_schema
 from heliotrope.lifecycle.plugins import PLUGINS_SCHEMA, PluginList
 from heliotrope.report import json_schemas
 from heliotrope.report.schemas import schema_of
@@ -12,6 +12,7 @@ from heliotrope.report.schemas import schema_of
 __all__ = ["schema_pages"]
 
 _CONFIG = "heliotrope.config/v1"
+_CONSTRAINTS = "heliotrope.constraints/v1"
 
 _HEAD = """\
 # JSON Schemas
@@ -21,13 +22,18 @@ are added, never removed or changed in meaning. The schemas follow JSON Schema, 
 from `reference/schemas/` of this site.
 
 An editor that speaks to a YAML language server completes and checks `heliotrope.yaml` with the last one of them: put
-`# yaml-language-server: $schema=` and the path of the file in its first line.
+`# yaml-language-server: $schema=` and the path of the file in its first line. The one before it does so for `constraints.yaml`.
 """
 
 
 def schema_pages() -> dict[str, str]:
     """File name to content: every schema, and the page."""
-    schemas = {**json_schemas(), PLUGINS_SCHEMA: schema_of(PLUGINS_SCHEMA, PluginList), _CONFIG: config_json_schema()}
+    schemas = {
+        **json_schemas(),
+        PLUGINS_SCHEMA: schema_of(PLUGINS_SCHEMA, PluginList),
+        _CONSTRAINTS: constraints_json_schema(),
+        _CONFIG: config_json_schema(),
+    }
     files = {_file(name): json.dumps(schema, indent=2, sort_keys=True) + "\n" for name, schema in schemas.items()}
     sections = [_section(name, schema) for name, schema in schemas.items()]
     return {**files, "schemas.md": "\n".join([_HEAD, *sections])}

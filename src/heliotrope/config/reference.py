@@ -16,9 +16,10 @@ from pydantic_core import PydanticUndefined
 
 from heliotrope.config._docs import field_docs, models_in
 from heliotrope.config._errors import PATTERN_MEANINGS
+from heliotrope.config.constraints import ConstraintsFile
 from heliotrope.config.schema import HeliotropeConfig
 
-__all__ = ["config_json_schema", "render_reference"]
+__all__ = ["config_json_schema", "constraints_json_schema", "render_reference"]
 
 _HEAD = """\
 # heliotrope.yaml
@@ -50,15 +51,24 @@ def render_reference() -> str:
 
 def config_json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of heliotrope.yaml, with the meaning of every key, for editors."""
-    schema = HeliotropeConfig.model_json_schema(by_alias=True, mode="validation")
-    models = {model.__name__: model for model in _all_models(HeliotropeConfig)}
-    for name, described in [("HeliotropeConfig", schema), *schema.get("$defs", {}).items()]:
+    return _described(HeliotropeConfig, "heliotrope.config/v1")
+
+
+def constraints_json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of constraints.yaml, with the meaning of every key, for editors."""
+    return _described(ConstraintsFile, "heliotrope.constraints/v1")
+
+
+def _described(root: type[BaseModel], identifier: str) -> dict[str, Any]:
+    schema = root.model_json_schema(by_alias=True, mode="validation")
+    models = {model.__name__: model for model in _all_models(root)}
+    for name, described in [(root.__name__, schema), *schema.get("$defs", {}).items()]:
         docs = field_docs(models[name]) if name in models else {}
         for key, value in described.get("properties", {}).items():
             if docs.get(key):
                 value["description"] = docs[key]
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {"$schema": dialect, "$id": "urn:heliotrope:schema:heliotrope.config/v1", **schema}
+    return {"$schema": dialect, "$id": f"urn:heliotrope:schema:{identifier}", **schema}
 
 
 def _all_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

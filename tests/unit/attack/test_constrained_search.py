@@ -111,7 +111,12 @@ def test_trees_behind_encodings_of_texts_are_read_and_every_row_is_one_the_model
     (tmp_path / "constraints.yaml").write_text("version: 1\nfeatures:\n  years: {direction: increase}\n")
     threat = {"eps": 0.4, "steps": 2, "restarts": 1}  # hardly any questions: the rest is read
     opened = subject(
-        model, Data(frame[:40], answers[:40], columns), root=tmp_path, threat=threat, sample="all", constraints="constraints.yaml"
+        model,
+        Data(frame[:40], answers[:40], columns),
+        root=tmp_path,
+        threat=threat,
+        sample="all",
+        constraints="constraints.yaml",
     )
     result, predicate, context = run_check(CHECK, opened, tmp_path)
     table = pd.read_parquet(io.BytesIO(context.blobs[predicate["samples"]["sha256"]]))
@@ -124,3 +129,38 @@ def test_trees_behind_encodings_of_texts_are_read_and_every_row_is_one_the_model
     assert any("more" in part and not part.startswith("misled 0") for part in result.outcome.reason.split(") ")), (
         result.outcome.reason
     )
+
+
+def test_groups_and_values_that_go_missing_are_part_of_what_is_proven(tmp_path):
+    """A tree that looks at a one-hot group and at whether a value is there: no number has to move."""
+    pytest.importorskip("sklearn", reason="needs scikit-learn (extra 'sklearn')")
+    from sklearn.tree import DecisionTreeClassifier
+
+    frame = pd.DataFrame({"red": [1, 0] * 20, "blue": [0, 1] * 20, "size": np.arange(40.0)})
+    frame.loc[::3, "size"] = np.nan
+    answers = ((frame["red"] == 1) & frame["size"].notna()).to_numpy(int)
+    fitted = DecisionTreeClassifier(random_state=0).fit(frame, answers)
+    model = Model(_Asking(fitted), ("no", "yes"))
+    model.ask = model.function
+    found = {}
+    for name, text in {
+        "none": "one_hot: [[red, blue]]\nfeatures: {red: {immutable: true}, blue: {immutable: true}}\n",
+        "group": "one_hot: [[red, blue]]\n",
+        "missing": "features: {size: {missing: true}, red: {immutable: true}, blue: {immutable: true}}\n",
+    }.items():
+        (tmp_path / "constraints.yaml").write_text("version: 1\n" + text)
+        opened = subject(
+            model, Data(frame, answers, columns_of(frame)), root=tmp_path, sample="all", constraints="constraints.yaml",
+            threat={"eps": 0.01, "steps": 1, "restarts": 1, "changed_categories": 1},
+        )  # fmt: skip
+        result, predicate, context = run_check(CHECK, opened, tmp_path)
+        found[name] = predicate["broken"]
+        if predicate["samples"]:
+            table = pd.read_parquet(io.BytesIO(context.blobs[predicate["samples"]["sha256"]]))
+            perturbed = table.filter(like="perturbed.").rename(columns=lambda column: column.removeprefix("perturbed."))
+            assert (fitted.predict(perturbed) != table["label"]).all()
+            assert (perturbed["red"] + perturbed["blue"] == 1).all()
+        assert "0 undecided" in result.outcome.reason
+    assert found["none"] == 0
+    assert found["group"] == int(frame["size"].notna().sum())  # every row with a size follows its colour
+    assert found["missing"] == int(answers.sum())  # and every positive one its size

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_Change = tuple[tuple[int, float], ...]
+"""Places of a row, with what they become."""
+
 __all__ = ["MAX_ASSIGNMENTS", "TableCertifier"]
 
 MAX_ASSIGNMENTS = 512
@@ -193,19 +196,35 @@ class TableCertifier:
         return _Box(low, high, centre, numbers[0], numbers[1], numbers[2], ball)
 
     def _assignments(self, centre: "Floats") -> "Iterator[Callable[[Floats], Floats]]":
-        """The row's own categories first, then every set of changes that the budget permits."""
+        """The row's own categories first, then every set of changes that the budget permits; a one-hot group is one."""
+        ways = self._ways(centre)
+        for size in range(min(self.space.budget, len(ways)) + 1):
+            for chosen in itertools.combinations(ways, size):
+                for codes in itertools.product(*chosen):
+                    places = tuple(place for one in codes for place, _ in one)
+                    yield _setting(places, tuple(value for one in codes for _, value in one))
+
+    def _ways(self, centre: "Floats") -> "list[list[_Change]]":
+        """By column or group that may change: each other value, as places with what they become."""
         import numpy as np
 
-        places = [
-            place
-            for place in range(len(centre))
-            if self.space.kinds[place] == CHOICE and not np.isnan(centre[place]) and len(self.space.choices[place]) > 1
-        ]
-        for size in range(min(self.space.budget, len(places)) + 1):
-            for chosen in itertools.combinations(places, size):
-                others = [[code for code in self.space.choices[place] if code != centre[place]] for place in chosen]
-                for codes in itertools.product(*others):
-                    yield _setting(chosen, codes)
+        space, grouped, ways = self.space, set(), []
+        for group in space.constraints.groups if space.constraints is not None else ():
+            members = group.tolist()
+            grouped |= set(members)
+            others = [one for one in members if centre[one] != 1]
+            ways.append([tuple((place, float(place == one)) for place in members) for one in others])
+        for place, own in enumerate(centre.tolist()):
+            if place in grouped or np.isnan(own):
+                continue
+            changes: list[_Change] = []
+            if space.kinds[place] == CHOICE:
+                changes += [((place, float(code)),) for code in space.choices[place] if code != own]
+            if space.constraints is not None and space.constraints.may_miss[place]:
+                changes.append(((place, float("nan")),))
+            if changes:
+                ways.append(changes)
+        return ways
 
     def _ball(self, numbers: "Floats", eps: float, drivers: "_Drivers") -> Ball | None:
         """Only where every number that the model compares is one of the table as it stands."""

@@ -62,7 +62,8 @@ def examine_search(searched: Searched) -> tuple[HealthIndicator, ...]:
         _large_eps,
         _saturated,
     )
-    return tuple(probe(searched) for probe in probes)
+    found = tuple(probe(searched) for probe in probes)
+    return found if searched.target.space.constraints is None else (*found, _feasible(searched))
 
 
 def _clean_accuracy(searched: Searched) -> HealthIndicator:
@@ -140,6 +141,20 @@ def _perturbations(searched: Searched) -> HealthIndicator:
         actual=f"{len(which) - wrong} of {len(which)} hold",
         explanation="The inputs are read back from the bytes that are kept, held against every promise, and classified "
         f"again: all in batches, the first {_SINGLES} also one by one.",
+    )
+
+
+def _feasible(searched: Searched) -> HealthIndicator:
+    """Of what is kept, read back: constraints alone, so that a person sees them checked."""
+    fine = searched.target.space.permitted(searched.stored, searched.read_back)
+    wrong = int((~fine).sum())
+    return HealthIndicator(
+        id="feasible",
+        title="Stored adversarial inputs keep the constraints",
+        state="failed" if wrong else "ok" if len(fine) else "unknown",
+        wanted="directions, steps, largest changes, one-hot groups, relations and costs kept by every row",
+        actual=f"{len(fine) - wrong} of {len(fine)} keep them",
+        explanation="Every stored row is read back from the bytes that are kept and held against the constraints file.",
     )
 
 
