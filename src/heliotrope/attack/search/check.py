@@ -6,6 +6,7 @@ from pathlib import Path
 from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.outcome import capped, conclude, ticker
 from heliotrope.attack.search.evidence import choose_examples, pack, show
+from heliotrope.attack.search.evolution import evolve
 from heliotrope.attack.search.health import Searched, examine_search
 from heliotrope.attack.search.searching import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
 from heliotrope.attack.search.space import Space, array_space
@@ -77,6 +78,9 @@ def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
         return CheckResult(outcome=Inconclusive(reason=reason))
     target = _target(opened, batch, threat, context, file)
     result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.7, "searching"))
+    if file is not None and opened.parameters.model.endpoint is None:
+        further = evolve(target, threat, result, seed=opened.task.seed)
+        left_out += f"; crossing rows misled {further} more"
     note += left_out + read_trees(opened, target, threat, result, tick=ticker(context, 0.7, 0.2, "reading the trees"))
     shown = choose_examples(target, threat, result)
     columns = opened.data.columns
