@@ -62,8 +62,9 @@ def _features(columns: "Sequence[ColumnFacts]", quoted: Callable[[str], str]) ->
             said.append(f"  # {quoted(one.name)}: {{immutable: true}}  # times are never changed")
         else:
             said.append(f"  # {quoted(one.name)}: {{}}  # {one.kind}, {seen}")
-    head = "features:" if kept else "features: {}"
-    return [head, *kept, *said]
+    if not kept:  # so that taking the marks away leaves a mapping
+        return ["# features:", *(f"#   {line.removeprefix('  # ')}" for line in said)]
+    return ["features:", *kept, *said]
 
 
 def _relations(facts: "TableFacts", quoted: Callable[[str], str]) -> list[str]:

@@ -95,3 +95,14 @@ def test_what_is_no_table_is_said(tmp_path):
     result = initialise(tmp_path)
     assert not (tmp_path / "constraints.yaml").exists()
     assert any("cannot be read" in note for note in result.notes)
+
+
+def test_taking_the_comment_marks_away_leaves_a_file_that_loads(tmp_path):
+    frame = loans()[["age", "rent", "target"]]
+    drafted(tmp_path, frame=frame)
+    path = tmp_path / "constraints.yaml"
+    lines = path.read_text().splitlines()
+    begin = lines.index("# features:")
+    lines[begin : begin + 3] = [line.removeprefix("# ") for line in lines[begin : begin + 3]]
+    path.write_text("\n".join(lines) + "\n")
+    assert set(load_constraints(path).value.features) == {"age", "rent"}
