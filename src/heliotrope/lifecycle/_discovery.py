@@ -83,6 +83,8 @@ class DataSet:
     table: bool = False
     columns: tuple[str, ...] = ()
     """Of a table, where its header can be read."""
+    constraints: str = ""
+    """Of a table: the file of what changed rows must keep, if one was drafted."""
 
 
 @dataclass(frozen=True, slots=True)

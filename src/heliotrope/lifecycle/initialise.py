@@ -4,15 +4,17 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from heliotrope.config.constraints import ConstraintsFile, load_constraints
 from heliotrope.config.loader import load_yaml_text
 from heliotrope.config.schema import HeliotropeConfig, ModelFormat
 from heliotrope.core.errors import ConfigError, InputError, InternalError, UsageError
 from heliotrope.core.text import printable, shorten
 from heliotrope.engine.files import read_verified
+from heliotrope.lifecycle._constraints import CONSTRAINTS_NAME, draft_constraints
 from heliotrope.lifecycle._discovery import DataSet, Discovery, Weights, discover
 from heliotrope.lifecycle._discovery_code import Loader
 from heliotrope.lifecycle.names import CONFIG_NAME, STATE_NAME
@@ -66,15 +68,52 @@ def initialise(root: Path, *, force: bool = False) -> InitResult:
     path = root / CONFIG_NAME
     if os.path.lexists(path) and not force:
         raise UsageError(f"{printable(str(path))} exists already", hint="use --force to replace it")
-    discovery = discover(root)
+    discovery, draft, drafted = _with_constraints(root, discover(root))
     text, notes = render_configuration(project_name_of(root.resolve()), discovery)
     try:
         load_yaml_text(text, path, HeliotropeConfig)
     except ConfigError as error:
         raise InternalError(f"init wrote what it cannot read: {error.message}") from error
+    if draft is not None:
+        try:
+            load_yaml_text(draft, root / CONSTRAINTS_NAME, ConstraintsFile)
+        except ConfigError as error:
+            raise InternalError(f"init wrote what it cannot read: {error.message}") from error
     _write(path, text, force=force)
+    if draft is not None:
+        _write(root / CONSTRAINTS_NAME, draft, force=False)
     ignored, more = _ignore_state(root)
-    return InitResult(path, text, _found(discovery), (*discovery.notes, *notes, *more), ignored)
+    return InitResult(path, text, _found(discovery), (*discovery.notes, *notes, *drafted, *more), ignored)
+
+
+def _with_constraints(root: Path, discovery: Discovery) -> tuple[Discovery, str | None, tuple[str, ...]]:
+    """The discovery with its tables bound to a draft of constraints, the draft, and notes. A file that is there is kept."""
+    tables = [item for item in discovery.data if item.table]
+    if not discovery.weights or not tables:
+        return discovery, None, ()
+    if os.path.lexists(root / CONSTRAINTS_NAME):
+        return _with_own_constraints(root, discovery)
+    if len({item.columns for item in tables if item.columns}) > 1:
+        return discovery, None, (f"no {CONSTRAINTS_NAME} was drafted: there are tables of different columns",)
+    source = next((item for item in tables if item.split == "train"), tables[0])
+    text, why = draft_constraints(root, source.place, answers=_LIKELY_TARGETS, quoted=quoted)
+    if text is None:
+        return discovery, None, (why,)
+    return _bound(discovery), text, (f"drafted {CONSTRAINTS_NAME} from {source.place}: read it",)
+
+
+def _with_own_constraints(root: Path, discovery: Discovery) -> tuple[Discovery, None, tuple[str, ...]]:
+    """A file that a person wrote is named where it can be read, and never replaced."""
+    try:
+        load_constraints(root / CONSTRAINTS_NAME)
+    except ConfigError as error:
+        return discovery, None, (f"{CONSTRAINTS_NAME} was left as it is and is not named: {error.message}",)
+    return _bound(discovery), None, (f"{CONSTRAINTS_NAME} was left as it is",)
+
+
+def _bound(discovery: Discovery) -> Discovery:
+    data = tuple(replace(item, constraints=CONSTRAINTS_NAME) if item.table else item for item in discovery.data)
+    return replace(discovery, data=data)
 
 
 def render_configuration(project: str, discovery: Discovery) -> tuple[str, tuple[str, ...]]:
@@ -219,6 +258,11 @@ def _data_lines(usable: Sequence[DataSet], *, example: str = "data/test.npz") ->
             active.append(f"      {split}: {_flow(found[0])}{_target(found[0])}")
         else:
             remarks += [f"    # data.{split} could be: {_flow(item)}{_target(item)}" for item in found[:_MAX_SHOWN]]
+    constraints = next((item.constraints for item in usable if item.constraints), "")
+    if constraints and active:
+        active.append(f"      constraints: {constraints}  # what changed rows must keep")
+    elif constraints:
+        remarks.append(f"    # add constraints: {constraints} to data: what changed rows must keep")
     unsure = [item for item in usable if not item.split]
     remarks += [
         f"    # data: {{evaluate: {_flow(item)}}}  # if the model was not trained on it{_target(item, '; ')}"

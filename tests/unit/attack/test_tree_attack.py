@@ -86,3 +86,38 @@ def test_columns_held_fast_and_further_constraints_are_kept():
 def test_nothing_is_found_where_nothing_may_move():
     _, _, _, _, found = attacked("xgboost", scale=np.zeros(30), count=2)
     assert all(one.row is None or one.length == 0 for one in found)
+
+
+@pytest.mark.nightly
+def test_smallest_changes_are_no_larger_than_hopskipjumps_at_a_fifth_of_its_questions():
+    """100 samples for each library against the committed answers of ART 1.20.1 at its defaults."""
+    import importlib.util
+    import json
+    from pathlib import Path
+
+    path = Path(__file__).parents[3] / "bench" / "trees.py"
+    spec = importlib.util.spec_from_file_location("bench_trees", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    peers = json.loads(bench.PEER.read_text())
+    models, inputs, labels = bench._fitted()
+    compared = 0
+    for name, model in models.items():
+        peer = peers.get(name)
+        if peer is None or peer["digest"] != bench._digest(model, inputs):
+            continue  # another release of the library grows other trees
+        compared += 1
+        ensemble = certifier_of(model, inputs[0])._decider.ensemble
+        count = len(peer["lengths"])
+        found = [
+            nearest_misled(
+                ensemble, model.predict_proba, row.astype(np.float64), int(label), scale=np.ones(30),
+                low=np.full(30, -1e3), high=np.full(30, 1e3),
+            )
+            for row, label in zip(inputs[:count], labels[:count], strict=True)
+        ]  # fmt: skip
+        assert np.median([one.length for one in found]) <= np.median(peer["lengths"])
+        assert np.mean([one.queries + one.traversals for one in found]) <= np.mean(peer["queries"]) / 5
+        # what is proven holds for the other tool as well
+        assert all(one.bound <= length * (1 + 1e-6) for one, length in zip(found, peer["lengths"], strict=True))
+    assert compared

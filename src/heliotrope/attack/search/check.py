@@ -6,8 +6,10 @@ from pathlib import Path
 from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.outcome import capped, conclude, ticker
 from heliotrope.attack.search.evidence import choose_examples, pack, show
+from heliotrope.attack.search.evolution import evolve
 from heliotrope.attack.search.health import Searched, examine_search
 from heliotrope.attack.search.searching import CURVE_FRACTIONS, SearchResult, SearchTarget, search, sparsify
+from heliotrope.attack.search.slopes import ascend
 from heliotrope.attack.search.space import Space, array_space
 from heliotrope.attack.search.tables import table_space
 from heliotrope.attack.search.trees import read_trees
@@ -26,6 +28,7 @@ from heliotrope.subjects.interface import Batch, Opened
 from heliotrope.subjects.planning import is_table
 from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
+from heliotrope.subjects.torch_model import TorchModel
 
 __all__ = ["evasion_search", "threat_of"]
 
@@ -77,6 +80,11 @@ def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
         return CheckResult(outcome=Inconclusive(reason=reason))
     target = _target(opened, batch, threat, context, file)
     result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.7, "searching"))
+    if isinstance(opened.model, TorchModel):
+        left_out += f"; gradients misled {ascend(opened.model, target, threat, result, seed=opened.task.seed)} more"
+    if file is not None and opened.parameters.model.endpoint is None:
+        further = evolve(target, threat, result, seed=opened.task.seed)
+        left_out += f"; crossing rows misled {further} more"
     note += left_out + read_trees(opened, target, threat, result, tick=ticker(context, 0.7, 0.2, "reading the trees"))
     shown = choose_examples(target, threat, result)
     columns = opened.data.columns

@@ -273,7 +273,11 @@ def read_trees(opened: Opened, target: SearchTarget, threat: ThreatModel, result
             result.felt[row] = True
     count_late(result, threat)
     further = len(result.broken(threat.eps)) - before
-    proven = known.verdicts.count("certified")
+    held = [row for row, verdict in enumerate(known.verdicts) if verdict == "certified"]
+    denied = int((result.reach[held] <= threat.eps).sum())
+    if denied:
+        return f"; nothing is proven: {denied} rows that the trees as read hold right were misled"
+    proven = len(held)
     undecided = result.attacked - proven - len(result.broken(threat.eps))
     return (
         f"; reading the trees ({known.nodes} parts looked at) misled {further} more and proves {proven} of "
