@@ -13,7 +13,7 @@ from heliotrope.lifecycle.assessing import Assessed, AssessOptions, assess
 from heliotrope.lifecycle.planning import Selection
 from heliotrope.lifecycle.rules import all_rules
 
-__all__ = ["command"]
+__all__ = ["SAMPLE", "command"]
 
 _FORMATS = ("table", "json", "sarif", "junit", "markdown", "html")
 
@@ -29,6 +29,9 @@ class _Sample(click.ParamType[Any]):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
+SAMPLE = _Sample()
+
+
 @click.command(name="assess")
 @click.argument("path", type=click.Path(path_type=Path, readable=False), default=Path())
 @click.option("--allow-code", is_flag=True, help="Let the project's own code run, in a worker process.")
@@ -42,7 +45,7 @@ class _Sample(click.ParamType[Any]):
     "--fail-on", type=click.Choice(["critical", "high", "medium", "low", "info"]), help="Lowest severity that denies."
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**53 - 1), help="Seed of everything random.")
-@click.option("--sample", type=_Sample(), metavar="N|all", help="How many samples an attack takes.")
+@click.option("--sample", type=SAMPLE, metavar="N|all", help="How many samples an attack takes.")
 @click.option("--report-dir", type=click.Path(), help="Folder for the reports of this run.")
 @global_options
 @click.pass_context

@@ -157,6 +157,10 @@ def _name_files(reports: Iterable[FileReport]) -> str:
 
 
 def latest_run(facts: Facts, check: str, subject: Subject) -> RunEntry | None:
-    """The last run of a check on a subject; `check` may be a wildcard. One that applied comes before one that did not."""
+    """The last run of a check on a subject; `check` may be a wildcard.
+
+    One that applied and that the suite contains comes before one that did not, or that is left to a larger suite.
+    """
     runs = [run for run in facts.runs if fnmatchcase(run.check, check) and run.subject == subject.urn]
-    return next((run for run in reversed(runs) if run.outcome != "not_applicable"), runs[-1] if runs else None)
+    asked = [run for run in runs if (run.outcome, run.code) != _LEFT_TO_A_LARGER_SUITE] or runs
+    return next((run for run in reversed(asked) if run.outcome != "not_applicable"), runs[-1] if runs else None)

@@ -31,6 +31,8 @@ class Selection:
     skip: tuple[str, ...] = ()
     configured_skip: tuple[str, ...] = ()
     """What checks.skip of heliotrope.yaml names."""
+    models: tuple[str, ...] = ()
+    """Names of the models that are meant; none: all, and what is no model."""
 
     def require_known(self, known: Sequence[str]) -> None:
         """UsageError for a pattern that matches no check, ConfigError where it stands in heliotrope.yaml."""
@@ -39,6 +41,19 @@ class Selection:
                 if not any(fnmatchcase(name, pattern) for name in known):
                     kind = ConfigError if where == "checks.skip" else UsageError
                     raise kind(f"{where}: no check is called {pattern!r}", hint=f"known checks: {', '.join(known)}")
+
+    def require_models(self, known: Sequence[str]) -> None:
+        """UsageError for a model that heliotrope.yaml does not have."""
+        for name in self.models:
+            if name not in known:
+                hint = f"models of heliotrope.yaml: {', '.join(known)}" if known else "heliotrope.yaml names no models"
+                raise UsageError(f"no model is called {name!r}", hint=hint)
+
+    def excludes_subject(self, subject: Subject) -> str | None:
+        """Why a subject is left out, or None."""
+        if self.models and (subject.kind != "model" or subject.name not in self.models):
+            return "not a model that was named"
+        return None
 
     def excludes(self, check: str) -> str | None:
         """Why a check is left out, or None."""
@@ -66,6 +81,7 @@ def plan(project: Project, selection: Selection) -> list[PlannedRun]:
     """Every run of this assessment in the order in which it happens: project first, cheap first."""
     descriptors = sorted(checks(), key=lambda item: (item.applies_to != "project", _SUITES.index(item.cost), item.id))
     selection.require_known([descriptor.id for descriptor in descriptors])
+    selection.require_models([model.name for model in project.config.models] if project.config else [])
     return [run for descriptor in descriptors for run in _plan_check(descriptor, project, selection)]
 
 
@@ -78,11 +94,11 @@ def _plan_check(descriptor: CheckDescriptor, project: Project, selection: Select
         broken = Errored(kind="exception", reason=f"its plan failed: {type(error).__name__}: {error}")
         nothing = Planned(subject=project_subject(project), parameters=_NoParameters())
         return [PlannedRun(descriptor, nothing, broken)]
-    return [PlannedRun(descriptor, item, _preset(descriptor, project, selection)) for item in planned]
+    return [PlannedRun(descriptor, item, _preset(descriptor, item, project, selection)) for item in planned]
 
 
-def _preset(descriptor: CheckDescriptor, project: Project, selection: Selection) -> Outcome | None:
-    reason = selection.excludes(descriptor.id)
+def _preset(descriptor: CheckDescriptor, planned: Planned, project: Project, selection: Selection) -> Outcome | None:
+    reason = selection.excludes(descriptor.id) or selection.excludes_subject(planned.subject)
     if reason is not None:
         return Skipped(code="deselected", reason=reason)
     if _SUITES.index(descriptor.cost) > _SUITES.index(project.suite):

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heliotrope.report._attack_terminal import render_attack
     from heliotrope.report._bom import render_bom
     from heliotrope.report._bom_facts import BomAssessment, BomData, BomEvidence, BomFacts, BomFile, BomModel
     from heliotrope.report._html import IndexEntry, render_html, render_index_html
@@ -27,6 +28,7 @@ __all__ = [
     "IndexEntry",
     "json_schemas",
     "junit_schema",
+    "render_attack",
     "render_bom",
     "render_html",
     "render_index_html",
@@ -50,6 +52,7 @@ _HOMES = {
     "IndexEntry": "_html",
     "json_schemas": "schemas",
     "junit_schema": "_junit",
+    "render_attack": "_attack_terminal",
     "render_bom": "_bom",
     "render_html": "_html",
     "render_index_html": "_html",

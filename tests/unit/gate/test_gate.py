@@ -392,3 +392,7 @@ def test_what_a_smaller_suite_leaves_out_stands_in_the_way_only_of_rules_that_re
     attack = facts.runs[3].model_copy(update={"outcome": "skipped", "code": "suite", "evidence": ()})
     decision = judge(replace(facts, runs=(*facts.runs[:3], attack), observed=facts.observed[:1]))
     assert state_of(decision, "robust-accuracy") == "unknown"
+    stronger = run("evasion.ensemble", MODEL, "skipped").model_copy(update={"code": "suite"})
+    assert judge(replace(facts, runs=(*facts.runs, stronger))).verdict == "allow"
+    avoided = stronger.model_copy(update={"code": "deselected"})
+    assert judge(replace(facts, runs=(*facts.runs, avoided))).verdict == "needs-review"

@@ -1,0 +1,54 @@
+"""`helio attack`: attacks and proofs alone, with an answer of its own."""
+
+from pathlib import Path
+
+import pytest
+from tests.projects import linear_project
+
+pytest.importorskip("torch", reason="needs the torch extra")
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return linear_project(tmp_path / "tiny")
+
+
+def test_only_attacks_run_and_the_numbers_are_said_with_what_they_cost(helio, project):
+    said = helio("attack", "--project", project, "--allow-code", "--preset", "standard")
+    assert "evasion.pgd: passed" in said.out
+    assert "evasion.ensemble: passed" in said.out
+    assert "certificate.bounds: passed" in said.out
+    assert "robust accuracy" in said.out
+    assert "clean accuracy" in said.out
+    assert "forward and" in said.out
+    assert "scan.files" not in said.out
+    told = helio("attack", "--project", project, "--allow-code", "--preset", "standard", "--format", "json")
+    ran = {run["check"] for run in told.json()["runs"] if run["code"] != "deselected"}
+    assert ran
+    assert all(name.startswith(("evasion.", "certificate.")) for name in ran)
+    assert said.code == told.code
+    assert any(run["reused_from"] for run in told.json()["runs"])
+
+
+def test_a_floor_that_is_not_reached_says_no(helio, project):
+    config = project / "heliotrope.yaml"
+    text = config.read_text()
+    changed = text.replace("robust_accuracy: 0.1", "robust_accuracy: 0.9").replace("eps: 0.05", "eps: 0.4")
+    assert changed != text
+    config.write_text(changed)
+    said = helio("attack", "--project", project, "--allow-code", "--only", "evasion.pgd")
+    assert said.code == 1
+    assert "wanted robust_accuracy ≥ 0.9" in " ".join(said.out.split())
+
+
+def test_without_consent_nothing_is_attacked_and_that_is_no_pass(helio, project):
+    said = helio("attack", "--project", project)
+    assert said.code == 3
+    assert "--allow-code" in said.out
+
+
+def test_a_model_that_is_not_there_is_an_error_of_usage(helio, project):
+    said = helio("attack", "nobody", "--project", project, "--allow-code")
+    assert said.code == 2
+    assert "no model is called 'nobody'" in said.err
