@@ -14,12 +14,15 @@ from heliotrope.attack.certify.trees.ensemble import Branch, Ensemble
 from heliotrope.attack.certify.trees.search import Ball, decide
 from heliotrope.attack.interface import Tick
 from heliotrope.attack.search.searching import SearchResult, SearchTarget, count_late
+from heliotrope.attack.search.space import Space
 from heliotrope.core.predicates.behaviour import Norm, ThreatModel
 from heliotrope.subjects.interface import Opened
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from heliotrope.attack.search.space import Rows
 
     Floats = NDArray[np.float64]
     Served = Callable[[Floats], Floats]
@@ -30,6 +33,9 @@ _NODES = {"quick": 50, "standard": 200, "deep": 1000}
 _DOUBLINGS = 20
 _MOVES, _VALUES = 4, 3
 """Of a greedy attempt: features that move, and values of each that are tried."""
+
+_MOST_ROWS, _CONTROLS = 200, 20
+"""Rows that are read: those that stand, and some that were misled, none of which may come out as proven."""
 
 _CLOSE = 1e-3
 """Relative: a change that is this near to the proven bound is taken for the smallest."""
@@ -243,10 +249,10 @@ def read_trees(opened: Opened, target: SearchTarget, threat: ThreatModel, result
     from heliotrope.attack.certify.nets.graph import NotModelled
     from heliotrope.subjects.inside import look_inside
 
-    if opened.data.kind != "table":
-        return ""
-    inside = look_inside(opened)
-    if inside is None or inside.kind in ("torch", "onnx"):
+    inside = look_inside(opened) if opened.data.kind == "table" else None
+    standing = np.flatnonzero(result.reach > threat.eps)
+    rows = np.sort(np.concatenate([standing[:_MOST_ROWS], result.broken(threat.eps)[:_CONTROLS]]))
+    if inside is None or inside.kind in ("torch", "onnx") or not len(rows):
         return ""
 
     def served(inputs: object) -> "Floats":
@@ -260,26 +266,37 @@ def read_trees(opened: Opened, target: SearchTarget, threat: ThreatModel, result
             return ""
         certifier.require_agreement(np.arange(min(64, len(target.labels))))
         nodes = _NODES[opened.parameters.suite or "standard"]
-        known = certifier.certify(target.labels, threat.eps, Budget(nodes=nodes), tick)
+        part = replace(certifier, space=_part(target.space, rows))
+        known = part.certify(target.labels[rows], threat.eps, Budget(nodes=nodes), tick)
     except NotModelled:
         return ""
     before = len(result.broken(threat.eps))
-    found = [row for row, verdict in enumerate(known.verdicts) if verdict == "broken" and known.methods[row] != "clean"]
-    for row in found:
-        which, point = np.array([row]), known.examples[row][None]
-        _, wrong = target.ask(point, which)
-        if wrong[0] and target.space.feasible(which, point, threat.eps)[0]:
-            result.note(target.space, which, point, threat.eps)
-            result.felt[row] = True
+    for place, point in known.examples.items():
+        which, one = rows[place : place + 1], point[None]
+        _, wrong = target.ask(one, which)
+        if wrong[0] and target.space.feasible(which, one, threat.eps)[0]:
+            result.note(target.space, which, one, threat.eps)
+            result.felt[which] = True
     count_late(result, threat)
     further = len(result.broken(threat.eps)) - before
-    held = [row for row, verdict in enumerate(known.verdicts) if verdict == "certified"]
+    held = rows[[verdict == "certified" for verdict in known.verdicts]]
     denied = int((result.reach[held] <= threat.eps).sum())
     if denied:
         return f"; nothing is proven: {denied} rows that the trees as read hold right were misled"
-    proven = len(held)
-    undecided = result.attacked - proven - len(result.broken(threat.eps))
+    read = min(len(standing), _MOST_ROWS)
     return (
-        f"; reading the trees ({known.nodes} parts looked at) misled {further} more and proves {proven} of "
-        f"{len(target.labels)} right, {max(0, undecided)} undecided"
+        f"; reading the trees for {read} of {len(standing)} rows that stood ({known.nodes} parts looked at) misled {further} "
+        f"more and proves {len(held)} right, {read - further - len(held)} undecided"
+    )
+
+
+def _part(space: Space, rows: "Rows") -> Space:
+    """The space of some of its samples."""
+    constraints = space.constraints
+    return replace(
+        space,
+        centres=space.centres[rows],
+        decode=lambda points, which: space.decode(points, rows[which]),
+        encode=lambda inputs, which: space.encode(inputs, rows[which]),
+        constraints=None if constraints is None else replace(constraints, offset=constraints.offset[rows]),
     )
