@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("startup", "scan", "peers", "fuzz_scan", "assess_static", "tables", "ledger", "evasion", "attack", "certify", "trees")
+PARTS = (
+    "startup",
+    "scan",
+    "peers",
+    "fuzz_scan",
+    "assess_static",
+    "tables",
+    "ledger",
+    "evasion",
+    "attack",
+    "certify",
+    "trees",
+)
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 

@@ -38,7 +38,7 @@ def test_what_has_not_changed_is_not_run_again_and_fresh_runs_it(helio, project)
         "quality.determinism": True,
         "quality.inputs": True,
         "quality.performance": True,
-        "evasion.apgd": True,
+        "evasion.ensemble": True,
         "certificate.bounds": True,
         "evasion.pgd": True,
     }

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from heliotrope.attack.ensemble.evaluating import Evaluation, evaluate
+from heliotrope.attack.ensemble.presets import PRESETS, PresetName
+from heliotrope.attack.ensemble.proving import certifier_of_module
 from heliotrope.attack.gradients.approximation import approximated
-from heliotrope.attack.gradients.campaign import GradientAttack, Method, apgd_passes, campaign, pgd_passes
+from heliotrope.attack.gradients.campaign import campaign, pgd_passes
 from heliotrope.attack.gradients.curve import curve_radii, trace_curve
-from heliotrope.attack.gradients.losses import MAX_TARGETS
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.health.answers import looks_random, probabilities
 from heliotrope.attack.health.examined import FEW, Examined
@@ -28,35 +30,22 @@ from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 from heliotrope.subjects.torch_model import approximation_of
 
-__all__ = ["Usual", "attack_by_gradients", "effective_threat", "samples_of"]
+__all__ = ["Method", "attack_by_gradients", "effective_threat", "preset_of", "samples_of"]
 
 _QUICK_DRAWS, _DRAWS = 4, 10
 """Of a random model, when none are configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """What a method takes when nothing is configured, by suite."""
+Method = Literal["pgd", "ensemble"]
 
-    steps: int
-    capped: int
-    """Steps of suites that cap them."""
-    targets: int | None = None
+_PGD_STEPS, _PGD_QUICK_STEPS = 40, 20
 
-
-_PGD = Usual(steps=40, capped=20)
-_APGD = Usual(steps=100, capped=50, targets=MAX_TARGETS)
-
-_APGD_CAPPED_TARGETS = 3
-_REPEATS, _CAPPED_REPEATS = 5, 2
-"""Random starts of cross-entropy in each restart, in the suite deep and below."""
-
-_APGD_CAPPED_SAMPLES = 500
-"""Of suites below deep: 6 passes of 50 steps on 500 samples take less than a minute on small networks."""
+_ENSEMBLE_SAMPLES = 500
+"""Of suites below deep where no number is configured: the reference takes as many for a first look."""
 
 
 def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, method: Method = "pgd") -> CheckResult:
-    """What `evasion.pgd` and `evasion.apgd` do, for a model and data at hand."""
+    """What `evasion.pgd` and `evasion.ensemble` do, for a model and data at hand."""
     parameters = prepared.parameters
     threat = effective_threat(parameters, method)
     samples = _samples(prepared, task.seed, method)
@@ -64,9 +53,14 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
         model = _model(prepared, samples, task.seed, context)
         with _naming_rows(model, samples):
             threat, logged = _seen(model, samples, threat, parameters)
-            passes, tick = _passes(parameters, threat, method), ticker(context, 0.0, 0.8, "attacking")
-            result = campaign(model, samples, threat, passes, seed=task.seed, tick=tick)
-        rivals = contest(model, samples, threat, result, seed=task.seed)
+            known = None
+            if method == "ensemble":
+                known = _ensemble(prepared, model, samples, threat, seed=task.seed, context=context)
+                result = known.result
+            else:
+                tick = ticker(context, 0.0, 0.8, "attacking")
+                result = campaign(model, samples, threat, pgd_passes(threat.restarts), seed=task.seed, tick=tick)
+        rivals = contest(model, samples, threat, result, seed=task.seed, known=known.rivals if known else ())
         trace_curve(model, samples, threat, result, tick=ticker(context, 0.8, 0.15, "drawing the curve"))
         stored = pack_samples(samples, threat, result)
         health = examine(
@@ -101,6 +95,9 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
         restarts=tuple(result.restarts),
         health=health,
         health_verdict=health_verdict(health),
+        certified=None if known is None or not known.certified else known.certified,
+        unreached=None if known is None else known.unreached,
+        proof=None if known is None else known.proof,
         forward_passes=model.cost.forward,
         gradient_passes=model.cost.gradient,
         examples=examples,
@@ -116,32 +113,37 @@ def effective_threat(parameters: ModelTask, method: Method = "pgd") -> ThreatMod
     declared, model = parameters.threat, parameters.model
     if declared is None or model.input is None:
         raise InputError(f"model {model.name!r} lacks a threat or input", hint="fill threat and input")
-    usual = _APGD if method == "apgd" else _PGD
-    whole = parameters.suite == "deep" if method == "apgd" else parameters.suite != "quick"
-    wanted = declared.steps or usual.steps
-    steps, restarts = capped(declared, "standard" if whole else "quick", usual=usual.steps, quick=usual.capped)
+    ensemble = PRESETS[preset_of(parameters)]
+    usual, most = (ensemble.steps, ensemble.steps) if method == "ensemble" else (_PGD_STEPS, _PGD_QUICK_STEPS)
+    whole = parameters.suite == "deep" if method == "ensemble" else parameters.suite != "quick"
+    wanted = declared.steps or usual
+    steps, restarts = capped(declared, "standard" if whole else "quick", usual=usual, quick=most)
     size = (declared.step_size or 2.5 * declared.eps / wanted) * wanted / steps
-    targets = usual.targets
-    if targets is not None and not whole:
-        targets = _APGD_CAPPED_TARGETS
     return ThreatModel(
         norm=declared.norm,
         eps=declared.eps,
         steps=steps,
         restarts=restarts,
-        step_size=2 * declared.eps if method == "apgd" else size,
+        step_size=2 * declared.eps if method == "ensemble" else size,
         input_low=model.input.range[0],
         input_high=model.input.range[1],
         channel_eps=declared.channel_eps,
-        targets=targets,
+        targets=ensemble.targets if method == "ensemble" else None,
+        queries=ensemble.queries if method == "ensemble" else None,
         approximated=tuple(sorted(declared.approximate)),
     )
+
+
+def preset_of(parameters: ModelTask) -> PresetName:
+    """The suite says how much is spent."""
+    return parameters.suite or "standard"
 
 
 def samples_of(parameters: ModelTask, total: int, method: Method) -> int:
     """How many samples the method takes."""
     size = sample_size(parameters, total)
-    return min(size, _APGD_CAPPED_SAMPLES) if method == "apgd" and parameters.suite != "deep" else size
+    free = parameters.sample is None and parameters.suite != "deep"
+    return min(size, _ENSEMBLE_SAMPLES) if method == "ensemble" and free else size
 
 
 def _samples(prepared: Prepared, seed: int, method: Method) -> Samples:
@@ -179,12 +181,21 @@ def _seen(
     return threat, logged
 
 
-def _passes(parameters: ModelTask, threat: ThreatModel, method: Method) -> tuple[GradientAttack, ...]:
-    if method == "pgd":
-        return pgd_passes(threat.restarts)
-    classes = 2 if threat.targets is None else threat.targets + 1
-    repeats = _REPEATS if parameters.suite == "deep" else _CAPPED_REPEATS
-    return apgd_passes(classes, threat.restarts, targets=threat.targets or MAX_TARGETS, repeats=repeats)
+def _ensemble(
+    prepared: Prepared, model: GradientModel, samples: Samples, threat: ThreatModel, *, seed: int, context: RunContext
+) -> Evaluation:
+    certifier, no_proof = certifier_of_module(prepared, model, samples)
+    tick = ticker(context, 0.0, 0.8, "attacking")
+    return evaluate(
+        model,
+        samples,
+        threat,
+        preset=preset_of(prepared.parameters),
+        seed=seed,
+        certifier=certifier,
+        no_proof=no_proof,
+        said=tick,
+    )
 
 
 @contextmanager

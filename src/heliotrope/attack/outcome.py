@@ -1,8 +1,8 @@
 """What follows from an attack, whatever kind it was: its outcome, findings and measurements. And progress on the way there."""
 
 import time
+from typing import Protocol
 
-from heliotrope.attack.interface import Tick
 from heliotrope.attack.rules import ATTACK_UNSOUND, EVASION_POSSIBLE
 from heliotrope.config.schema import Suite, ThreatConfig
 from heliotrope.core.evidence import Blob, statement
@@ -13,7 +13,14 @@ from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, EvasionPredi
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import RunContext, Task
 
-__all__ = ["capped", "conclude", "ticker"]
+__all__ = ["Ticker", "capped", "conclude", "ticker"]
+
+
+class Ticker(Protocol):
+    """Progress: the share of the work done, in [0, 1], and what is known so far."""
+
+    def __call__(self, share: float, bound: str = "", /) -> None: ...
+
 
 _QUICK_RESTARTS = 1
 _TICK_SECONDS = 0.25
@@ -46,7 +53,7 @@ def conclude(
         f"robust accuracy {100 * predicate.robust_accuracy:.2f} % "
         f"(95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %) "
         f"at {threat.norm} eps {threat.eps:g}, {threat.steps} steps x {threat.restarts}{_details(threat)}, "
-        f"n = {predicate.n}{_capped(declared, threat, suite)}{note}; clean accuracy {100 * predicate.clean_accuracy:.2f} %, "
+        f"n = {predicate.n}{_capped(declared, threat, suite)}{_proven(predicate)}{note}; clean accuracy {100 * predicate.clean_accuracy:.2f} %, "
         f"attack {predicate.health_verdict}"
     )
     findings = []
@@ -83,9 +90,20 @@ def _details(threat: ThreatModel) -> str:
     """What else belongs to the threat, where it does."""
     said = [f"channels {', '.join(f'{eps:g}' for eps in threat.channel_eps)}"] if threat.channel_eps else []
     said += [f"{threat.targets} targets"] if threat.targets is not None else []
+    said += [f"{threat.queries} questions"] if threat.queries is not None else []
     said += [f"{threat.draws} draws"] if threat.draws is not None else []
     said += [f"way back approximated for {', '.join(threat.approximated)}"] if threat.approximated else []
     return "".join(f", {item}" for item in said)
+
+
+def _proven(predicate: EvasionPredicate) -> str:
+    """What is proven, and what the budget did not reach, where an attack says so."""
+    said = ""
+    if predicate.certified is not None:
+        said += f", {100 * predicate.certified / predicate.n:.2f} % proven"
+    if predicate.unreached:
+        said += f", {100 * predicate.unreached / predicate.n:.2f} % undecided because the budget ended"
+    return said
 
 
 def _capped(declared: ThreatConfig | None, carried_out: ThreatModel, suite: Suite) -> str:
@@ -141,15 +159,15 @@ def _finding(task: Task, rule: Rule, message: str, threat: ThreatModel) -> Findi
     )
 
 
-def ticker(context: RunContext, begin: float, length: float, text: str) -> Tick:
-    """Progress a few times a second, never backwards."""
+def ticker(context: RunContext, begin: float, length: float, text: str) -> "Ticker":
+    """Progress a few times a second, never backwards. A second argument says what is known so far."""
     furthest, said = 0.0, 0.0
 
-    def tick(share: float) -> None:
+    def tick(share: float, bound: str = "") -> None:
         nonlocal furthest, said
         furthest = max(furthest, begin + length * share)
         if time.monotonic() - said >= _TICK_SECONDS:
             said = time.monotonic()
-            context.progress(furthest, 1.0, text)
+            context.progress(furthest, 1.0, f"{text}: {bound}" if bound else text)
 
     return tick

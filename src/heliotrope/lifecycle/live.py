@@ -139,7 +139,7 @@ def _applicable(opened: Opened) -> list[_Applicable]:
         if _suits(one, opened) and "data.train" not in one.needs
     ]
     if isinstance(opened.model, TorchModel) and opened.data.kind == "images":
-        for method in ("pgd", "apgd"):
+        for method in ("pgd", "ensemble"):
             one = descriptors[f"evasion.{method}"]
             found.append(_Applicable(one.id, one.version, one.title, _by_gradients(method), _no_threat(opened)))
     suites = ("quick", "standard", "deep")
@@ -166,7 +166,7 @@ def _no_threat(opened: Opened) -> Outcome | None:
     return Inconclusive(reason="not known yet: threat", needs=("threat",))
 
 
-def _by_gradients(method: Literal["pgd", "apgd"]) -> OpenedFunction:
+def _by_gradients(method: Literal["pgd", "ensemble"]) -> OpenedFunction:
     def run(opened: Opened, context: RunContext) -> CheckResult:
         assert isinstance(opened.model, TorchModel)
         assert isinstance(opened.data, ImageDataset)

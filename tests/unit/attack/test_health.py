@@ -12,7 +12,7 @@ pytestmark = pytest.mark.torch
 
 GRID = 'self.grid = type("Grid", (torch.nn.Module,), {"forward": lambda self, v: (v * 8).round() / 8})()'
 HONEST = "return self.layer(x) * 20"
-BOTH = pytest.mark.parametrize("check", ["evasion.pgd", "evasion.apgd"])
+BOTH = pytest.mark.parametrize("check", ["evasion.pgd", "evasion.ensemble"])
 
 
 def state(predicate, name):
@@ -46,7 +46,8 @@ def test_every_indicator_says_where_it_applies_how_it_is_tested_and_what_follows
 )
 def test_a_trap_is_seen_and_the_number_withheld(assess, check, name, trap, init):
     result, predicate, _ = assess(trap, init=init, check=check)
-    assert state(predicate, name) == "failed"
+    own = check == "evasion.ensemble" and name in ("black-box", "transfer")  # what questions broke is in its number
+    assert state(predicate, name) in (("failed", "warning") if own else ("failed",))
     assert result.outcome.state == "inconclusive"
     assert "next: " in result.outcome.reason
     assert result.measurements[0].value is None
@@ -152,7 +153,7 @@ def test_stored_pixels_keep_norm_range_and_label(assess, tmp_path):
         assert whole.max() <= 0.1 * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("check", ["evasion.pgd", "evasion.apgd"])
+@pytest.mark.parametrize("check", ["evasion.pgd", "evasion.ensemble"])
 @pytest.mark.parametrize(
     "honest",
     [
@@ -181,7 +182,7 @@ def test_honest_models_stay_conclusive(assess, check, honest):
 
 def test_the_standard_suite_caps_auto_pgd_and_says_so(assess):
     threat = {"eps": 0.1, "steps": 100, "restarts": 5}
-    result, predicate, _ = assess(check="evasion.apgd", classes=12, n=40, threat=threat)
+    result, predicate, _ = assess(check="evasion.ensemble", classes=12, n=40, threat=threat)
     carried = predicate["threat"]
     assert (carried["steps"], carried["restarts"], carried["targets"]) == (50, 1, 3)
     assert "3 targets" in result.outcome.reason
@@ -190,7 +191,7 @@ def test_the_standard_suite_caps_auto_pgd_and_says_so(assess):
     assert names[:4] == ["pgd-cross-entropy", "apgd-cross-entropy", "apgd-cross-entropy", "apgd-dlr"]
     assert names[4:7] == ["apgd-targeted-1", "apgd-targeted-2", "apgd-targeted-3"]
     _, deep, _ = assess(
-        check="evasion.apgd", classes=12, n=20, suite="deep", threat=threat | {"restarts": 1, "steps": 5}
+        check="evasion.ensemble", classes=12, n=20, suite="deep", threat=threat | {"restarts": 1, "steps": 5}
     )
     assert deep["threat"]["targets"] == 9
 

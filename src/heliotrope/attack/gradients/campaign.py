@@ -6,7 +6,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from heliotrope.attack.gradients.apgd import ascend
 from heliotrope.attack.gradients.balls import ball_around, lengths_of
@@ -21,9 +21,30 @@ from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GradientAttack", "Method", "apgd_passes", "campaign", "pgd", "pgd_passes"]
+__all__ = ["Campaign", "GradientAttack", "Method", "Pass", "apgd_passes", "campaign", "pgd", "pgd_passes"]
 
 Method = Literal["pgd", "apgd"]
+
+
+class Pass(Attack, Protocol):
+    """An attack as one pass of a campaign."""
+
+    @property
+    def name(self) -> str:
+        """As in evidence."""
+
+    @property
+    def restart(self) -> int:
+        """0 starts at the input itself."""
+
+    @property
+    def rank(self) -> int:
+        """Of a targeted pass: the place of the target; else 0."""
+
+    @property
+    def steps(self) -> int | None:
+        """Where the threat's number of steps does not hold."""
+
 
 _LOOK_STEPS = 2
 
@@ -112,52 +133,102 @@ def pgd(model: GradientModel, samples: Samples, threat: ThreatModel, *, seed: in
     return campaign(model, samples, threat, pgd_passes(threat.restarts), seed=seed, tick=tick)
 
 
+class Campaign:
+    """Passes over the samples that still stand, one after the other, and what they find together."""
+
+    def __init__(
+        self,
+        model: GradientModel,
+        samples: Samples,
+        threat: ThreatModel,
+        *,
+        seed: int,
+        ranks: int = 0,
+        alone: bool = False,
+    ) -> None:
+        """`ranks`: how many targets targeted passes head for. `alone`: a sample leaves only if it also errs in a batch of one."""
+        import torch
+
+        self.model, self.samples, self.threat, self.seed = model, samples, threat, seed
+        self.result = AttackResult.unknown(samples)
+        self.result.cost = model.cost
+        self.proven = torch.zeros(len(samples), dtype=torch.bool)
+        """Samples of which it is proven that nothing breaks them: they are not attacked."""
+        self.unconfirmed = 0
+        """Changed inputs that misled in a batch and not alone; the sample goes on standing."""
+        self._ranks, self._alone = ranks, alone
+        self._attacked = ~self.proven
+        self._blind, self._risen = ~self.proven, self.proven.clone()
+        self._strange, self._rescaled = self.proven.clone(), self.proven.clone()
+        self._passes: list[Pass] = []
+
+    def standing(self) -> "torch.Tensor":
+        """Positions of the samples for which no change is known and nothing is proven."""
+        return (self.result.reach.isinf() & ~self.proven).nonzero()[:, 0]
+
+    def run(self, one: "Pass", *, budget: Budget = Budget(), tick: Tick) -> RestartResult:  # noqa: B008 - frozen
+        """One pass. The first must start at the inputs: what is wrong there is not attacked."""
+        result, first = self.result, not self._passes
+        assert not first or one.restart == 0
+        standing = self.standing()
+        if one.rank and self.samples.targets is None and len(standing):
+            self.samples = replace(self.samples, targets=_targets(self.model, self.samples, standing, self._ranks))
+        found = one(self.model, self.samples.select(standing), self.threat, seed=self.seed, budget=budget, tick=tick)
+        if first:
+            self._attacked[standing[found.broken & (found.steps == 0)]] = False
+            result.attacked = int(self._attacked.sum())
+        if self._alone:
+            self._confirm(found, standing, first=first)
+        self._blind[standing] &= found.useless
+        self._risen[standing] |= (found.best > found.first) & (
+            found.gradients > 0
+        )  # questions alone say nothing of gradients
+        self._strange[standing] |= found.strange
+        self._rescaled[standing] |= found.rescaled
+        late = math.inf if one.steps else _LATE * self.threat.steps
+        result.late += _take(result, self.threat, self.samples, standing, found, first=first, late=late)
+        self._passes.append(one)
+        entry = result.restarts[-1].model_copy(update={"attack": one.name})
+        result.restarts[-1] = entry
+        return entry
+
+    def closed(self) -> AttackResult:
+        """What all passes know."""
+        result, attacked = self.result, self._attacked
+        result.gradientless = int((self._blind & attacked).sum())
+        result.survived, result.tries = len(result.standing()), len(self._passes)
+        result.unrisen = int((~self._risen & attacked & result.reach.isinf()).sum())
+        result.strange, result.rescaled = int(self._strange.sum()), int((self._rescaled & attacked).sum())
+        result.passes = tuple(dict.fromkeys(one.name for one in self._passes))
+        return result
+
+    def _confirm(self, found: Outcomes, standing: "torch.Tensor", *, first: bool) -> None:
+        """Ask once more about each changed input, in a batch of its own and as float32: how it is stored and served."""
+        for position in found.broken.nonzero()[:, 0].tolist():
+            if first and int(found.steps[position]) == 0:
+                continue
+            point = found.adversarial[position : position + 1].float().to(self.model.device)
+            label = self.samples.labels[standing[position]][None].to(self.model.device)
+            if not bool(self.model.misled(point, self.model.scores(point), label)):
+                found.broken[position] = False
+                self.unconfirmed += 1
+
+
 def campaign(
     model: GradientModel,
     samples: Samples,
     threat: ThreatModel,
-    passes: Sequence[GradientAttack],
+    passes: "Sequence[Pass]",
     *,
     seed: int,
     tick: Tick,
     budget: Budget = Budget(),  # noqa: B008 - frozen
 ) -> AttackResult:
     """Run passes in turn, each on what still stands. The first must start at the inputs: what is wrong there is not attacked."""
-    import torch
-
-    assert passes[0].restart == 0
-    result = AttackResult.unknown(samples)
-    result.cost = model.cost
-    attacked = torch.ones(len(samples), dtype=torch.bool)
-    blind, risen = attacked.clone(), ~attacked
-    strange, rescaled = ~attacked, ~attacked
-    ranks = max(one.rank for one in passes)
+    run = Campaign(model, samples, threat, seed=seed, ranks=max(one.rank for one in passes))
     for index, one in enumerate(passes):
-        standing = result.standing()
-        chosen = samples.select(standing)
-        if one.rank and samples.targets is None and len(standing):
-            samples = replace(samples, targets=_targets(model, samples, standing, ranks))
-            chosen = samples.select(standing)
-        found = one(
-            model, chosen, threat, seed=seed, budget=budget, tick=part_of(tick, index / len(passes), 1 / len(passes))
-        )
-        if index == 0:
-            attacked[standing[found.broken & (found.steps == 0)]] = False
-            result.attacked = int(attacked.sum())
-        blind[standing] &= found.useless
-        risen[standing] |= found.best > found.first
-        strange[standing] |= found.strange
-        rescaled[standing] |= found.rescaled
-        late = math.inf if one.steps else _LATE * threat.steps
-        result.late += _take(result, threat, samples, standing, found, first=index == 0, late=late)
-    result.gradientless = int((blind & attacked).sum())
-    result.survived, result.tries = len(result.standing()), len(passes)
-    result.unrisen = int((~risen & attacked & result.reach.isinf()).sum())
-    result.strange, result.rescaled = int(strange.sum()), int((rescaled & attacked).sum())
-    result.passes = tuple(dict.fromkeys(one.name for one in passes))
-    for entry, one in zip(list(result.restarts), passes, strict=True):
-        result.restarts[entry.restart] = entry.model_copy(update={"attack": one.name})
-    return result
+        run.run(one, budget=budget, tick=part_of(tick, index / len(passes), 1 / len(passes)))
+    return run.closed()
 
 
 def _take(

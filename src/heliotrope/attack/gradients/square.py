@@ -45,7 +45,11 @@ class SquareAttack:
     restart: int = 1
     """Numbers the random choices."""
     rank: int = 0
-    steps: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Questions, whatever the threat says of steps."""
+        return self.queries
 
     @property
     def name(self) -> str:

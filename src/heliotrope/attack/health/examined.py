@@ -28,6 +28,8 @@ class Rival:
     broken: int
     questions: int
     """Forward passes for each sample."""
+    included: bool = False
+    """Whether it is a part of the attack examined: what it broke is in the number, and it did not stop at a few."""
 
 
 @dataclass(frozen=True, slots=True)

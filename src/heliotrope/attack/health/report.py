@@ -36,6 +36,6 @@ def examine(examined: Examined) -> tuple[HealthIndicator, ...]:
 
 
 def _passes(examined: Examined) -> tuple[RestartResult, ...]:
-    """Those that repeat each other: restarts of PGD, passes of Auto-PGD with their own starts and losses."""
+    """Those that repeat each other: restarts of PGD, passes of Auto-PGD with their own starts and losses. Questions alone are a rival."""
     count = examined.threat.restarts if examined.method == "pgd" else examined.result.tries
-    return tuple(examined.result.restarts[:count])
+    return tuple(one for one in examined.result.restarts[:count] if one.attack != "square")

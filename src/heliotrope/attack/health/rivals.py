@@ -39,11 +39,21 @@ _STREAM = 77
 
 
 def contest(
-    model: GradientModel, samples: Samples, threat: ThreatModel, result: AttackResult, *, seed: int
+    model: GradientModel,
+    samples: Samples,
+    threat: ThreatModel,
+    result: AttackResult,
+    *,
+    seed: int,
+    known: tuple[Rival, ...] = (),
 ) -> tuple[Rival, ...]:
-    """Let each rival try up to 50 survivors. What one finds is entered into the result: it holds whoever found it."""
+    """Let each rival try up to 50 survivors. What one finds is entered into the result: it holds whoever found it.
+
+    `known`: rivals that were part of the attack itself; they are not asked again.
+    """
     before = result.right_at(threat.eps)
-    rivals = (_questions(model, samples, threat, result, seed), _transfer(model, samples, threat, result))
+    asked = known or (_questions(model, samples, threat, result, seed),)
+    rivals = (*asked, _transfer(model, samples, threat, result))
     broken = before - result.right_at(threat.eps)
     if broken:
         entry = RestartResult(restart=len(result.restarts), attacked=before, broken=broken, attack="rivals")
@@ -55,7 +65,9 @@ def rival_indicator(rival: Rival) -> HealthIndicator:
     """Whether the rival won."""
     state: HealthState = "unknown"
     if rival.asked:
-        state = "failed" if clearly_above(rival.broken, rival.asked, TOLERATED) else "warning" if rival.broken else "ok"
+        state = "warning" if rival.broken else "ok"
+        if not rival.included and clearly_above(rival.broken, rival.asked, TOLERATED):
+            state = "failed"
     title = {
         "black-box": "Random points and questions alone do not find more",
         "transfer": "Changes carried over from elsewhere do not find more",
@@ -68,11 +80,15 @@ def rival_indicator(rival: Rival) -> HealthIndicator:
         actual=f"{rival.broken} of {rival.asked} survivors broken",
         explanation="Who follows the gradient knows more than who does not. If the weaker attack wins, the gradient is masked "
         "(quantised, saturated or random layers), and robust accuracy is far below what is reported.",
-        applies=f"up to {FEW} samples that survived",
-        test=f"fails if the exact 95 % interval of the share lies above {TOLERATED:.0%}; any warns",
+        applies="all samples that gradients left" if rival.included else f"up to {FEW} samples that survived",
+        test="any warns: what it broke is part of the number"
+        if rival.included
+        else f"fails if the exact 95 % interval of the share lies above {TOLERATED:.0%}; any warns",
         effect=rival.broken / rival.asked if rival.asked else None,
-        consequence="invalidates",
-        next_attack="name the layer that hides the gradient under threat.approximate, or attack without gradients",
+        consequence="warns" if rival.included else "invalidates",
+        next_attack="more questions: the suite deep; or name the layer that hides the gradient under threat.approximate"
+        if rival.included
+        else "name the layer that hides the gradient under threat.approximate, or attack without gradients",
     )
 
 

@@ -93,6 +93,8 @@ class ThreatModel(Record):
     measured in units of channel_eps / eps."""
     targets: int | None = Field(default=None, ge=1)
     """Classes that targeted passes headed for, the best-scoring first; null where there were no such passes."""
+    queries: int | None = Field(default=None, ge=1)
+    """Questions of the Square attack for each sample that gradients left; null where there were none."""
     draws: int | None = Field(default=None, ge=2)
     """Of a random model: over how many draws scores and gradients were averaged; null where it answers twice alike."""
     approximated: tuple[str, ...] = ()
@@ -200,6 +202,12 @@ class EvasionPredicate(Record):
     """Never empty: robust accuracy is not stated without them."""
     health_verdict: HealthVerdict
     """sound: all ok or unknown; doubtful: a warning; unsound: one failed, the number must not be relied on."""
+    certified: int | None = None
+    """Of the samples that stand, how many a certificate proves; null where nothing was proven."""
+    unreached: int | None = None
+    """Of the samples that stand, how many were not given every stage because the budget ended; null where none was set."""
+    proof: str | None = None
+    """What came of trying to prove, in words."""
     forward_passes: int
     """Samples sent forward, summed over batches."""
     gradient_passes: int
