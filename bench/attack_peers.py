@@ -80,6 +80,7 @@ TOOLS: dict[str, Tool] = {
     "ART 1.20.1 PGD-40": _art,
     "pyautoattack 0.2.0 APGD-CE": _reference("apgd-ce"),
     "pyautoattack 0.2.0 APGD-CE + APGD-T": _reference("apgd-ce", "apgd-t"),
+    "pyautoattack 0.2.0 standard": _reference("apgd-ce", "apgd-t", "fab-t", "square"),
 }
 
 
