@@ -38,7 +38,7 @@ def evolve(target: SearchTarget, threat: ThreatModel, result: SearchResult, *, s
     import numpy as np
 
     before = len(result.broken(threat.eps))
-    standing = np.flatnonzero(np.isinf(result.reach))
+    standing = np.flatnonzero(result.reach > threat.eps)
     size = max(1, target.batch // POPULATION)
     for begin in range(0, len(standing), size):
         _evolve(target, threat, result, standing[begin : begin + size], seed=seed)
@@ -55,10 +55,10 @@ def _evolve(target: SearchTarget, threat: ThreatModel, result: SearchResult, som
     rows = _changed(target, which, target.space.centres[which], box, generators, radius=threat.eps, share=1.0)
     lead = _asked(target, threat, result, which, rows)
     for _ in range(max(0, threat.steps // POPULATION - 1)):
-        alive = np.flatnonzero(np.repeat(np.isinf(result.reach[some]), POPULATION))
+        alive = np.flatnonzero(np.repeat((result.reach[some] > threat.eps), POPULATION))
         if not len(alive):
             return
-        kept = np.isinf(result.reach[some])
+        kept = result.reach[some] > threat.eps
         some, generators = some[kept], [one for one, keep in zip(generators, kept.tolist(), strict=True) if keep]
         which, rows, lead = which[alive], rows[alive], lead[alive]
         box = Box(box.low[alive], box.high[alive])

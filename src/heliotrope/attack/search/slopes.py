@@ -36,7 +36,7 @@ def ascend(model: TorchModel, target: SearchTarget, threat: ThreatModel, result:
 
     before = len(result.broken(threat.eps))
     for start in range(_STARTS):
-        standing = np.flatnonzero(np.isinf(result.reach))
+        standing = np.flatnonzero(result.reach > threat.eps)
         for begin in range(0, len(standing), target.batch):
             _climb(model, target, threat, result, standing[begin : begin + target.batch], seed=seed, start=start)
     count_late(result, threat)
@@ -68,7 +68,7 @@ def _climb(
         tired = waited >= _PATIENCE
         size, waited = np.where(tired, size / 2, size), np.where(tired, 0, waited)
         points = np.where(tired[:, None], best, points)
-        if not np.isinf(result.reach[some]).any():
+        if not (result.reach[some] > threat.eps).any():
             return
         step = _direction(model, target, some, points, threat) * space.scale * size[:, None]
         moved = points + _MOMENTUM * np.where(space.numbers, step, 0.0) + (1 - _MOMENTUM) * last
