@@ -1,14 +1,17 @@
 """The ensemble: pointwise worst case, leaving only after a look alone, proofs, budgets, presets."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from heliotrope.attack.certify import certifier_of
+from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.evaluating import evaluate
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import Samples
+from heliotrope.core.errors import InputError, SystemRefusedError
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 from torch import nn  # noqa: E402
@@ -135,3 +138,81 @@ def test_a_weak_model_costs_three_passes_for_each_broken_sample(threat):
     first = found.result.restarts[0]
     assert first.broken >= 0.9 * broken
     assert model.cost.forward <= (3 + 1) * broken + (len(samples) - broken) * 600 + 1
+
+
+STEPS = """
+import sys, os, signal
+import torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.unit.attack.test_ensemble import linear, samples_of, described
+from heliotrope.attack.certify import certifier_of
+from heliotrope.attack.ensemble.checkpoint import Checkpoint
+from heliotrope.attack.ensemble.evaluating import evaluate
+from heliotrope.attack.gradients.model import GradientModel
+from heliotrope.core.predicates.behaviour import ThreatModel
+torch.set_num_threads(int(sys.argv[4]))
+threat = ThreatModel(norm="Linf", eps=0.05, steps=8, restarts=1, step_size=0.01, input_low=0, input_high=1)
+module = linear(classes=6)
+kill_at = float(sys.argv[3])
+def said(share, text):
+    if share >= kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+model = GradientModel(module)
+found = evaluate(model, samples_of(module), threat, preset="quick", seed=3,
+                 checkpoint=Checkpoint(Path(sys.argv[2]), {"model": "a", "seed": "3"}), said=said)
+print(described(found, model))
+"""
+
+
+def described(found, model):
+    """All of a result, to compare."""
+    result = found.result
+    return repr(
+        (result.reach.tolist(), result.adversarial.sum().item(), [one.model_dump() for one in result.restarts],
+         found.proven.tolist(), found.rivals, model.cost, result.late, result.unrisen, result.passes, found.proof)
+    )  # fmt: skip
+
+
+def steps(place, *, kill_at=9.0, threads=1):
+    root = str(Path(__file__).parents[3])
+    return subprocess.run(
+        [sys.executable, "-c", STEPS, root, str(place), str(kill_at), str(threads)],
+        capture_output=True, text=True, check=False, cwd=root,
+    )  # fmt: skip
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path):
+    whole = steps(tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    for share in (0.02, 0.2, 0.5):
+        place = tmp_path / f"killed-{share}"
+        assert steps(place, kill_at=share).returncode == -9
+        assert steps(place).stdout == whole.stdout
+    assert steps(tmp_path / "two", threads=2).stdout == whole.stdout
+
+
+def test_a_state_of_another_model_and_a_damaged_one_are_refused(threat, tmp_path):
+    module = linear()
+    samples, how, place = samples_of(module), threat("Linf", 0.05), tmp_path / "state"
+    evaluate(GradientModel(module), samples, how, preset="quick", checkpoint=Checkpoint(place, {"model": "a"}))
+    with pytest.raises(InputError, match="another run: model changed"):
+        evaluate(GradientModel(module), samples, how, preset="quick", checkpoint=Checkpoint(place, {"model": "b"}))
+    raw = place.read_bytes()
+    for cut in (0, 10, 40, 100, len(raw) // 2, len(raw) - 1):
+        place.write_bytes(raw[:cut])
+        with pytest.raises(InputError, match="damaged"):
+            Checkpoint(place, {"model": "a"}).load()
+    place.write_bytes(raw[:200] + bytes([raw[200] ^ 1]) + raw[201:])
+    with pytest.raises(InputError, match="damaged"):
+        Checkpoint(place, {"model": "a"}).load()
+
+
+def test_where_the_state_cannot_be_kept_the_run_says_so(threat, tmp_path):
+    module = linear()
+    place = tmp_path / "gone" / "state"
+    with pytest.raises(SystemRefusedError, match="cannot be kept"):
+        evaluate(
+            GradientModel(module), samples_of(module), threat("Linf", 0.05), preset="quick",
+            checkpoint=Checkpoint(place, {}),
+        )  # fmt: skip

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from heliotrope.attack.certify.interface import Budget as ProofBudget
 from heliotrope.attack.certify.interface import Certifier, Region
 from heliotrope.attack.certify.probe import probe
-from heliotrope.attack.ensemble.presets import PRESETS, PresetName, square_of, white_box_of
+from heliotrope.attack.ensemble.checkpoint import Checkpoint
+from heliotrope.attack.ensemble.presets import PresetName, square_of, white_box_of
 from heliotrope.attack.gradients.campaign import Campaign, Pass
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.health.examined import Rival
-from heliotrope.attack.interface import AttackResult, Budget, Samples
+from heliotrope.attack.interface import AttackResult, Budget, Samples, part_of
 from heliotrope.core.predicates.behaviour import ThreatModel
 
 if TYPE_CHECKING:
@@ -59,63 +60,114 @@ def evaluate(
     certifier: Certifier | None = None,
     no_proof: str = "not asked for",
     forwards: int | None = None,
+    checkpoint: Checkpoint | None = None,
     said: Said = lambda _share, _text: None,
 ) -> Evaluation:
     """Attack every sample until it breaks, is proven, or all stages are through.
 
     A sample leaves when a changed input misleads the model in a batch of one. `certifier`: what may prove; None with
     `no_proof`, the reason. `forwards`: passes that each sample may cost; where that ends depends on neither batch nor
-    threads, and what it did not reach is counted. With equal seed and budget the verdicts are equal.
+    threads, and what it did not reach is counted. `checkpoint`: where the state is kept after each stage, and taken up
+    from; a run that goes on ends as one that was not interrupted. With equal seed and budget the verdicts are equal.
     """
     classes = int(model.one(samples.inputs[:1]).shape[1]) if len(samples) else 2
-    white, square = white_box_of(preset, classes, threat.restarts), square_of(preset, threat.restarts, model.draws)
+    white = white_box_of(preset, classes, threat.restarts)
+    square = square_of(preset, threat.restarts, model.draws)
     run = Campaign(model, samples, threat, seed=seed, ranks=max(one.rank for one in white), alone=True)
-    stages = _Stages(run, forwards, PRESETS[preset].forwards(threat.steps, threat.restarts, classes=classes), said)
-    begin = time.process_time()
-    stages.run(white[:_CHEAP])
-    if certifier is not None:
-        no_proof = _prove(run, certifier, threat, seconds=(time.process_time() - begin), stages=stages)
-    stages.run(white[_CHEAP:])
-    left = len(run.standing())
-    stages.run(square)
-    broken, asked = left - len(run.standing()), min(left, left if stages.complete else 0)
-    rival = Rival("black-box", asked, broken if asked else 0, sum(one.queries for one in square), included=True)
+    stages = _Stages(run, (*white, *square), forwards, said, checkpoint)
+    stages.take_up()
+    stages.run(_CHEAP)
+    if stages.proof is None:
+        stages.proof = no_proof
+        if certifier is not None:
+            stages.proof = _prove(run, certifier, threat, seconds=stages.seconds, stages=stages)
+        stages.keep()
+    stages.run(len(white))
+    if stages.left is None:
+        stages.left = len(run.standing())
+        stages.keep()
+    stages.run(len(white) + len(square))
+    asked = stages.left if stages.complete else 0
+    broken = stages.left - len(run.standing()) if asked else 0
+    rival = Rival("black-box", asked, broken, sum(one.queries for one in square), included=True)
     unreached = 0 if stages.complete else len(run.standing())
-    return Evaluation(run.closed(), run.proven, unreached, run.unconfirmed, (rival,), no_proof)
+    return Evaluation(run.closed(), run.proven, unreached, run.unconfirmed, (rival,), stages.proof)
 
 
 class _Stages:
-    """Passes within a budget, and what to say meanwhile."""
+    """All passes in order, within a budget; what is said meanwhile, and what is kept after each."""
 
-    def __init__(self, run: Campaign, forwards: int | None, whole: int, said: Said) -> None:
-        self._run, self._left, self._whole, self._said = run, forwards, whole, said
-        self._done = 0
-        self.complete = True
+    def __init__(
+        self,
+        run: Campaign,
+        passes: "tuple[Pass, ...]",
+        forwards: int | None,
+        said: Said,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._run, self._passes, self._forwards, self._said = run, passes, forwards, said
+        self._checkpoint = checkpoint
+        self.proof: str | None = None
+        """What came of trying to prove; None before."""
+        self.left: int | None = None
+        """How many samples gradients left; None before."""
+        self.seconds = 0.0
+        """CPU time of the passes so far."""
+
+    def _cost(self, one: "Pass") -> int:
+        return ((one.steps or self._run.threat.steps) + 1) * self._run.model.draws
+
+    def _spent(self, count: int) -> int:
+        """What a standing sample has cost after so many passes."""
+        return sum(self._cost(one) for one in self._passes[:count])
+
+    @property
+    def complete(self) -> bool:
+        """Whether the budget sufficed for all passes."""
+        return self._forwards is None or self._spent(len(self._passes)) <= self._forwards
 
     @property
     def remaining(self) -> int:
         """Forward passes that a standing sample would still cost, all stages together."""
-        return max(1, self._whole - self._done)
+        return max(1, self._spent(len(self._passes)) - self._spent(self._run.done))
 
-    def run(self, passes: "tuple[Pass, ...]") -> None:
-        for one in passes:
-            wanted = ((one.steps or self._run.threat.steps) + 1) * self._run.model.draws
-            if self._left is not None and self._left < 2 * self._run.model.draws:
-                self.complete = False
+    def run(self, until: int) -> None:
+        """Passes up to a count; those that were run already, or that the budget leaves nothing for, are left out."""
+        whole = max(1, self._spent(len(self._passes)))
+        while self._run.done < until:
+            one, spent = self._passes[self._run.done], self._spent(self._run.done)
+            left = None if self._forwards is None else self._forwards - spent
+            if left is not None and left < 2 * self._run.model.draws:
                 return
-            budget = Budget(forwards=self._left)
-            begin, length = self._done / self._whole, wanted / self._whole
-            self._run.run(one, budget=budget, tick=lambda share, b=begin, n=length: self.say(min(1.0, b + n * share)))  # type: ignore[misc]
-            self._done += wanted
-            if self._left is not None:
-                self.complete = self.complete and self._left >= wanted
-                self._left = max(0, self._left - wanted)
+            began = time.process_time()
+            tick = part_of(self._say, spent / whole, self._cost(one) / whole)
+            self._run.run(one, budget=Budget(forwards=left), tick=tick)
+            self.seconds += time.process_time() - began
+            self.keep()
 
-    def say(self, share: float) -> None:
+    def take_up(self) -> None:
+        """Go on from what an earlier run kept, if it did."""
+        known = self._checkpoint.load() if self._checkpoint is not None else None
+        if known is None:
+            return
+        facts, arrays = known
+        self.proof, self.left, self.seconds = facts["proof"], facts["left"], facts["seconds"]
+        self._run.take_up(facts, arrays, self._passes[: facts["done"]])
+
+    def keep(self) -> None:
+        """Note where the run stands."""
+        if self._checkpoint is not None:
+            facts, arrays = self._run.kept()
+            self._checkpoint.save(
+                facts | {"done": self._run.done, "proof": self.proof, "left": self.left, "seconds": self.seconds},
+                arrays,
+            )
+
+    def _say(self, share: float) -> None:
         """The bound so far."""
         n, standing = len(self._run.samples), len(self._run.standing())
         proven = int(self._run.proven.sum())
-        self._said(share, f"robust <= {(standing + proven) / max(n, 1):.1%}, {standing} open")
+        self._said(min(share, 1.0), f"robust <= {(standing + proven) / max(n, 1):.1%}, {standing} open")
 
 
 def _prove(run: Campaign, certifier: Certifier, threat: ThreatModel, *, seconds: float, stages: _Stages) -> str:

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from heliotrope.attack.gradients.apgd import ascend
 from heliotrope.attack.gradients.balls import ball_around, lengths_of
@@ -19,6 +19,7 @@ from heliotrope.attack.interface import Attack, AttackResult, Budget, Outcomes, 
 from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 __all__ = ["Campaign", "GradientAttack", "Method", "Pass", "apgd_passes", "campaign", "pgd", "pgd_passes"]
@@ -47,6 +48,9 @@ class Pass(Attack, Protocol):
 
 
 _LOOK_STEPS = 2
+
+_KEPT = ("attacked", "blind", "risen", "strange", "rescaled")
+"""What a campaign knows of each sample beside its result."""
 
 _LATE = 0.75
 """Breaking after this share of the steps says that more of them would help."""
@@ -191,6 +195,49 @@ class Campaign:
         entry = result.restarts[-1].model_copy(update={"attack": one.name})
         result.restarts[-1] = entry
         return entry
+
+    @property
+    def done(self) -> int:
+        """How many passes were run."""
+        return len(self._passes)
+
+    def kept(self) -> "tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]":
+        """All that is known, as facts and arrays; `take_up` of a fresh campaign goes on from it."""
+        result = self.result
+        facts = {
+            "restarts": [entry.model_dump(mode="json") for entry in result.restarts],
+            "attacked": result.attacked,
+            "late": result.late,
+            "unconfirmed": self.unconfirmed,
+            "forward": self.model.cost.forward,
+            "gradient": self.model.cost.gradient,
+            "calls": self.model.calls,
+        }
+        tensors = {"reach": result.reach, "adversarial": result.adversarial, "proven": self.proven}
+        tensors |= {name: getattr(self, f"_{name}") for name in _KEPT}
+        if self.samples.targets is not None:
+            tensors["targets"] = self.samples.targets
+        return facts, {name: value.cpu().numpy() for name, value in tensors.items()}
+
+    def take_up(
+        self, facts: "dict[str, Any]", arrays: "dict[str, np.ndarray[Any, Any]]", passes: "Sequence[Pass]"
+    ) -> None:
+        """Stand where the other campaign stood after these passes."""
+        import torch
+
+        tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        self.result.reach, self.result.adversarial = tensors["reach"], tensors["adversarial"]
+        self.proven = tensors["proven"]
+        for name in _KEPT:
+            setattr(self, f"_{name}", tensors[name])
+        if "targets" in tensors:
+            self.samples = replace(self.samples, targets=tensors["targets"])
+        self.result.restarts = [RestartResult.model_validate(entry) for entry in facts["restarts"]]
+        self.result.attacked, self.result.late = facts["attacked"], facts["late"]
+        self.unconfirmed = facts["unconfirmed"]
+        cost = self.model.cost
+        cost.forward, cost.gradient, self.model.calls = facts["forward"], facts["gradient"], facts["calls"]
+        self._passes = list(passes)
 
     def closed(self) -> AttackResult:
         """What all passes know."""
