@@ -1,8 +1,13 @@
 """`helio attack`: attacks and proofs alone, with an answer of its own."""
 
+import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import HELIO
 from tests.projects import linear_project
 
 pytest.importorskip("torch", reason="needs the torch extra")
@@ -52,3 +57,30 @@ def test_a_model_that_is_not_there_is_an_error_of_usage(helio, project):
     said = helio("attack", "nobody", "--project", project, "--allow-code")
     assert said.code == 2
     assert "no model is called 'nobody'" in said.err
+
+
+def test_an_attack_that_was_killed_goes_on_and_ends_as_one_that_was_not(helio, project, tmp_path):
+    config = project / "heliotrope.yaml"
+    config.write_text(
+        config.read_text().replace("eps: 0.05, steps: 10, restarts: 2", "eps: 0.05, steps: 40, restarts: 2")
+    )
+    twin = tmp_path / "twin"
+    shutil.copytree(project, twin)
+    chosen = ("--allow-code", "--only", "evasion.ensemble", "--preset", "deep", "--format", "json")
+    running = subprocess.Popen(
+        [HELIO, "attack", "--project", str(project), *chosen],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    until = time.monotonic() + 100
+    while not list((project / ".heliotrope" / "unfinished").glob("*/ensemble")):
+        assert time.monotonic() < until
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    after = helio("attack", "--project", project, *chosen)
+    whole = helio("attack", "--project", twin, *chosen)
+    told, expected = after.json()["evidence"], whole.json()["evidence"]
+    assert [item["id"] for item in told] == [item["id"] for item in expected]
+    assert told
+    assert not list((project / ".heliotrope" / "unfinished").iterdir())

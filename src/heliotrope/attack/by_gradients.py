@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from heliotrope import __version__
+from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.evaluating import Evaluation, evaluate
 from heliotrope.attack.ensemble.presets import PRESETS, PresetName
 from heliotrope.attack.ensemble.proving import certifier_of_module
@@ -22,6 +24,7 @@ from heliotrope.attack.outcome import capped, conclude, ticker
 from heliotrope.attack.pictures import on_eight_bit_grid, pack_samples, show_examples
 from heliotrope.core.errors import InputError
 from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate, ThreatModel
+from heliotrope.core.records import content_id
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import RunContext, Task
 from heliotrope.subjects.planning import ModelTask
@@ -55,7 +58,7 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
             threat, logged = _seen(model, samples, threat, parameters)
             known = None
             if method == "ensemble":
-                known = _ensemble(prepared, model, samples, threat, seed=task.seed, context=context)
+                known = _ensemble(prepared, model, samples, threat, task=task, context=context)
                 result = known.result
             else:
                 tick = ticker(context, 0.0, 0.8, "attacking")
@@ -182,7 +185,7 @@ def _seen(
 
 
 def _ensemble(
-    prepared: Prepared, model: GradientModel, samples: Samples, threat: ThreatModel, *, seed: int, context: RunContext
+    prepared: Prepared, model: GradientModel, samples: Samples, threat: ThreatModel, *, task: Task, context: RunContext
 ) -> Evaluation:
     certifier, no_proof = certifier_of_module(prepared, model, samples)
     tick = ticker(context, 0.0, 0.8, "attacking")
@@ -191,11 +194,28 @@ def _ensemble(
         samples,
         threat,
         preset=preset_of(prepared.parameters),
-        seed=seed,
+        seed=task.seed,
         certifier=certifier,
+        checkpoint=_checkpoint(prepared, samples, threat, task),
         no_proof=no_proof,
         said=tick,
     )
+
+
+def _checkpoint(prepared: Prepared, samples: Samples, threat: ThreatModel, task: Task) -> Checkpoint | None:
+    """Where the state of a run that may be stopped is kept, with all that it depends on."""
+    if task.unfinished is None:
+        return None
+    folder = Path(task.unfinished)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None  # a folder that cannot be written is told of when results are to be kept
+    identity = {f"model {name}": digest for name, digest in prepared.model.digests.items()}
+    identity |= {f"data {name}": digest for name, digest in prepared.data.digests.items()}
+    identity |= {"threat": content_id(threat), "samples": content_id({"rows": list(samples.rows)})}
+    identity |= {"seed": str(task.seed), "preset": preset_of(prepared.parameters), "version": __version__}
+    return Checkpoint(folder / "ensemble", identity)
 
 
 @contextmanager

@@ -87,6 +87,9 @@ class Task(Record):
     """The check's own parameter record as JSON."""
     inputs: dict[str, Sha256]
     seed: int
+    unfinished: str | None = None
+    """Absolute path of a folder, not made yet, for what a long check goes on from when it was stopped: named by all that the
+    result depends on, removed when the run concludes. Null where nothing is kept."""
 
 
 class Limits(Record):

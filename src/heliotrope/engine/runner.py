@@ -1,6 +1,7 @@
 """Running checks and recording what came of them. The only writer of runs, evidence and findings."""
 
 import importlib.util
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class Runner:
     lister: Lister = field(default_factory=Lister)
     workers: WarmWorkers | None = None
     """Where runs that need no consent may share a process; without, each has one of its own. The caller ends them."""
+    unfinished: Path | None = None
+    """Below which a run may keep what it goes on from; without, a run that was stopped begins anew."""
 
     def run(
         self, descriptor: CheckDescriptor, planned: Planned, project: Project, progress: ProgressFunction
@@ -108,12 +111,24 @@ class Runner:
                 evidence_ids=earlier.run.evidence,
                 reused_from=earlier.id,
             )
+        task = self._with_unfinished(task, key)
         with working_folder() as workdir:
             listed.hand_over(workdir)
             run = self._executor(descriptor, planned)
             execution = run(descriptor, task, workdir=workdir, limits=self.limits, progress=progress)
             execution = _if_unchanged(execution, listed)
+            if task.unfinished is not None and not isinstance(execution.result.outcome, Errored):
+                shutil.rmtree(task.unfinished, ignore_errors=True)
             return self._record(descriptor, task, key, execution, workdir=workdir)
+
+    def _with_unfinished(self, task: Task, key: Sha256) -> Task:
+        """Where the run may keep what it goes on from. Nothing is taken up when nothing is to be reused."""
+        if self.unfinished is None:
+            return task
+        folder = self.unfinished / key
+        if not self.reuse.allowed:
+            shutil.rmtree(folder, ignore_errors=True)
+        return task.model_copy(update={"unfinished": str(folder.absolute())})
 
     def record_outcome(self, check: str, version: str, subject: str, title: str, outcome: Outcome) -> Recorded:
         """Record that a check did not even get to run, as for an unavailable plug-in."""

@@ -27,7 +27,7 @@ from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
 from heliotrope.lifecycle.project_code import code_files
 from heliotrope.lifecycle.reports import write_reports
-from heliotrope.lifecycle.state import Store, open_store
+from heliotrope.lifecycle.state import Store, open_store, unfinished_runs
 from heliotrope.lifecycle.target import Target, resolve_target
 from heliotrope.scan import enable
 from heliotrope.scan.deciding import require_allowable
@@ -163,6 +163,7 @@ def _runner(target: Target, options: AssessOptions, store: Store, clock: Clock) 
         reuse=ReusePolicy(allowed=not options.fresh, maximum_age=timedelta(seconds=int(age[:-1]) * _UNITS[age[-1]])),
         seed=target.settings.seed.value,
         lister=Lister(keep=True, trust=not options.fresh),
+        unfinished=unfinished_runs(target.state, clock),
     )
 
 

@@ -1,7 +1,8 @@
 """The local state of a project: its ledger, its blobs and its reports in .heliotrope, which keeps itself out of git."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from heliotrope.ledger.ownership import require_own
 from heliotrope.lifecycle.names import LEDGER_NAME
 from heliotrope.lifecycle.writing import write_whole
 
-__all__ = ["OutputError", "Store", "open_store", "prepare_state", "write_text"]
+__all__ = ["OutputError", "Store", "open_store", "prepare_state", "unfinished_runs", "write_text"]
+
+_UNFINISHED_SECONDS = 7 * 86400
 
 
 class OutputError(HeliotropeError):
@@ -52,6 +55,17 @@ class Store:
             f"the ledger {printable(self.location)} was removed or replaced during the run: {reason}",
             hint="nothing of this run is acknowledged: put the ledger back if you have it, and run again",
         )
+
+
+def unfinished_runs(state: Path, clock: Clock) -> Path:
+    """Where runs keep what they go on from; what nobody went on with for a week is removed."""
+    folder = state / "unfinished"
+    if folder.is_dir() and not folder.is_symlink():
+        for one in folder.iterdir():
+            with suppress(OSError):
+                if clock.now().timestamp() - one.stat().st_mtime > _UNFINISHED_SECONDS:
+                    shutil.rmtree(one, ignore_errors=True)
+    return folder
 
 
 def prepare_state(state: Path) -> None:
