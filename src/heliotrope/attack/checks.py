@@ -9,6 +9,7 @@ from heliotrope.attack.by_gradients import Method, attack_by_gradients, effectiv
 from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
 from heliotrope.attack.ensemble.presets import PRESETS
 from heliotrope.attack.search.check import evasion_search
+from heliotrope.attack.text.check import evasion_text
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
@@ -25,6 +26,7 @@ __all__ = [
     "evasion_ensemble",
     "evasion_pgd",
     "evasion_search",
+    "evasion_text",
 ]
 
 _SECONDS_PER_PASS = 1.2e-4

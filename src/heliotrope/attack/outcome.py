@@ -42,24 +42,25 @@ def conclude(
     note: str = "",
     *,
     suite: Suite = "quick",
+    possible: Rule = EVASION_POSSIBLE,
 ) -> CheckResult:
     """Outcome, findings and measurements of an attack; `note` is added to its number.
 
     Robust accuracy never stands alone: clean accuracy and what is known of the attack's health stand beside it. `suite` is
-    named where it capped what is configured.
+    named where it capped what is configured; `possible` is the rule of what was found.
     """
     threat, interval = predicate.threat, predicate.robust_interval
     number = (
         f"robust accuracy {100 * predicate.robust_accuracy:.2f} % "
         f"(95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %) "
-        f"at {threat.norm} eps {threat.eps:g}, {threat.steps} steps x {threat.restarts}{_details(threat)}, "
+        f"at {_bounds(threat)} x {threat.restarts}{_details(threat)}, "
         f"n = {predicate.n}{_capped(declared, threat, suite)}{_proven(predicate)}{note}; clean accuracy {100 * predicate.clean_accuracy:.2f} %, "
         f"attack {predicate.health_verdict}"
     )
     findings = []
     if predicate.broken:
         message = f"{predicate.broken} of {predicate.clean_correct} correctly classified inputs were misled; {number}"
-        findings.append(_finding(task, EVASION_POSSIBLE, message, threat))
+        findings.append(_finding(task, possible, message, threat))
     outcome: Passed | Inconclusive = Passed(reason=number)
     if predicate.health_verdict == "unsound":
         failed = [indicator for indicator in predicate.health if indicator.state == "failed"]
@@ -86,11 +87,27 @@ def conclude(
     )
 
 
+def _bounds(threat: ThreatModel) -> str:
+    if threat.kind == "text" and threat.characters is not None:
+        return f"up to {threat.eps:g} words and {threat.characters:.3g} of the characters, {threat.steps} questions"
+    return f"{threat.norm} eps {threat.eps:g}, {threat.steps} steps"
+
+
+def _key(threat: ThreatModel) -> str:
+    """What tells findings under one threat from those under another."""
+    return (
+        f"text {threat.eps:g} {threat.characters:g}"
+        if threat.characters is not None
+        else f"{threat.norm} {threat.eps:g}"
+    )
+
+
 def _details(threat: ThreatModel) -> str:
     """What else belongs to the threat, where it does."""
     said = [f"channels {', '.join(f'{eps:g}' for eps in threat.channel_eps)}"] if threat.channel_eps else []
     said += [f"{threat.targets} targets"] if threat.targets is not None else []
     said += [f"{threat.queries} questions"] if threat.queries is not None else []
+    said += [f"by {', '.join(threat.edits)}"] if threat.edits else []
     said += [f"{threat.draws} draws"] if threat.draws is not None else []
     said += [f"way back approximated for {', '.join(threat.approximated)}"] if threat.approximated else []
     return "".join(f", {item}" for item in said)
@@ -129,7 +146,7 @@ def _measurements(task: Task, predicate: EvasionPredicate) -> tuple[Measurement,
             direction="higher",
             subject=task.subject.urn,
             conditions={
-                "norm": threat.norm,
+                "norm": "edits" if threat.kind == "text" else threat.norm,
                 "eps": threat.eps,
                 "steps": threat.steps,
                 "restarts": threat.restarts,
@@ -153,7 +170,7 @@ def _finding(task: Task, rule: Rule, message: str, threat: ThreatModel) -> Findi
         confidence="high",
         message=message,
         subject=task.subject.urn,
-        fingerprint=fingerprint(rule.id, task.subject.urn, f"{threat.norm} {threat.eps:g}"),
+        fingerprint=fingerprint(rule.id, task.subject.urn, _key(threat)),
         fix=rule.fix,
         taxonomy=rule.taxonomy,
     )

@@ -2,7 +2,7 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "PROPERTY_VIOLATED", "RULES"]
+__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "PROPERTY_VIOLATED", "RULES", "TEXT_EVASION_POSSIBLE"]
 
 ATTACK_UNSOUND = Rule(
     id="attack-unsound",
@@ -44,4 +44,18 @@ PROPERTY_VIOLATED = Rule(
     taxonomy=("AML.T0015", "CWE-1039"),
 )
 
-RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE, PROPERTY_VIOLATED)
+TEXT_EVASION_POSSIBLE = Rule(
+    id="text-evasion-possible",
+    title="A few rewritten words mislead the model",
+    severity="info",
+    help="Texts were found that read alike and are classified differently. How many are too many is for policy to say "
+    "(floors on robust_accuracy). The examples are listed so that people judge whether the meaning is the same.",
+    fix=Fix(
+        text="Normalise in front of the model: NFKC, strip invisible characters, fold look-alike letters, lower case. Correct "
+        "spelling, or train on texts with such edits; add substitutes to the training data. Flag texts that mix alphabets "
+        "inside a word. Then assess again."
+    ),
+    taxonomy=("AML.T0015", "AML.T0043", "ML01:2023", "CWE-1007"),
+)
+
+RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE, PROPERTY_VIOLATED, TEXT_EVASION_POSSIBLE)

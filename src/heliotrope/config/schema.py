@@ -30,6 +30,8 @@ __all__ = [
     "ScanConfig",
     "SmoothingConfig",
     "Suite",
+    "TextEdit",
+    "TextThreatConfig",
     "ThreatConfig",
 ]
 
@@ -43,6 +45,7 @@ Suite = Literal["quick", "standard", "deep"]
 
 ModelFormat = Literal["torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost", "endpoint"]
 ModelTaskName = Literal["image-classification", "tabular-classification", "text-classification", "tabular-regression"]
+TextEdit = Literal["homoglyph", "invisible", "typo", "case"]
 OutputKind = Literal["logits", "probabilities", "labels", "values"]
 ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime", "identifier"]
 
@@ -144,8 +147,20 @@ class DeclaredConfig(Record):
 _APPROXIMATION = r"^(?:identity|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
+class TextThreatConfig(Record):
+    """What an attacker may do to a text, beside threat.eps, the largest share of its characters that may be edited."""
+
+    words: int = Field(default=5, ge=1, le=1000)
+    """How many words of one text may change."""
+    kinds: Annotated[tuple[TextEdit, ...], Field(min_length=1)] = ("homoglyph", "invisible", "typo", "case")
+    """homoglyph: letters that look alike; invisible: characters without width; typo: neighbouring keys, swapped, lost and
+    doubled letters; case: capitals. Words of the table are substituted wherever table is given."""
+    table: str | None = None
+    """Words that may stand for others, a tsv or yaml file: a word and its substitutes; see the how-to on texts."""
+
+
 class ThreatConfig(Record):
-    """What an attacker may do to an input; eps is in the units of input.range, for tables in spreads of each column."""
+    """What an attacker may do to an input; eps is in the units of input.range, of tables in spreads, of texts in shares."""
 
     norm: Norm = "Linf"
     """Linf bounds the change of every value by eps, L2 the length of the whole change."""
@@ -167,6 +182,9 @@ class ThreatConfig(Record):
     approximate: dict[str, Annotated[str, StringConstraints(pattern=_APPROXIMATION)]] = {}
     """Layers of a torch network whose way back is replaced, by their name in named_modules(): identity, or module:function,
     a differentiable function that resembles the layer. For layers without gradients, as quantisation or JPEG."""
+
+    text: TextThreatConfig | None = None
+    """Of texts: which words and characters may change; default: 5 words by every kind of edit."""
 
     @model_validator(mode="after")
     def _largest_is_eps(self) -> Self:

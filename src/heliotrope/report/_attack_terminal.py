@@ -15,6 +15,8 @@ _STYLES = {"passed": "green", "failed": "red", "error": "red", "inconclusive": "
 _RULE_STYLES = {"pass": "green", "fail": "red", "unknown": "yellow", "not_applicable": "dim"}
 _TEXT = 1200
 _MAX_RUNS = 100
+_MAX_TEXTS = 50
+_SHOWN_TEXT = 300
 
 
 def render_attack(
@@ -77,6 +79,23 @@ def _details(lines: Lines, known: EvasionPredicate) -> None:
                 first="    ! ",
                 style="red" if sign.state == "failed" else "yellow",
             )
+    _texts(lines, known)
+
+
+def _texts(lines: Lines, known: EvasionPredicate) -> None:
+    """Rewritten texts: whether they still say the same is for whoever reads this."""
+    shown = [example for example in known.examples if example.after_text is not None][:_MAX_TEXTS]
+    if shown:
+        lines.add("rewritten texts, for you to judge (do they still say the same?):", indent=4)
+    for example in shown:
+        changed = ", ".join(
+            f"{plain(str(one.before), 60)} > {plain(str(one.after), 60)}" for one in example.changes or ()
+        )
+        lines.add(
+            f"row {example.index}, {plain(example.label_name, 40)} taken for {plain(example.adversarial_name, 40)}: {changed}: "
+            f"{plain(example.after_text or '', _SHOWN_TEXT)}",
+            first="    - ",
+        )
 
 
 def _why(rule: RuleResult) -> str:

@@ -53,7 +53,11 @@ def accuracy_curve(evasion: EvasionPredicate, *, floor: float | None, key: str) 
     norm = "L∞" if evasion.threat.norm == "Linf" else "L2"
     parts = [
         *_grid(scale),
-        _axis_title(f"perturbation size ε ({norm}, {_UNITS[evasion.threat.input_low is None]})"),
+        _axis_title(
+            "changed words"
+            if evasion.threat.kind == "text"
+            else f"perturbation size ε ({norm}, {_UNITS[evasion.threat.input_low is None]})"
+        ),
         _band(points, scale),
     ]
     if floor is not None:

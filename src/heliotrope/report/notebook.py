@@ -90,7 +90,8 @@ def _row(measurement: Measurement) -> tuple[str, str, str, str]:
 
 def _accuracies(evidence: EvasionPredicate) -> list[tuple[str, str, str, str]]:
     threat = evidence.threat
-    under = f"accuracy under attack ({threat.norm}, eps {number(threat.eps)})"
+    bounds = f"{number(threat.eps)} words" if threat.kind == "text" else f"{threat.norm}, eps {number(threat.eps)}"
+    under = f"accuracy under attack ({bounds})"
     return [
         (
             "clean accuracy",

@@ -80,7 +80,7 @@ def _planned(
             suite=project.suite if sampled else None,
         ),
         inputs=_inputs(project.root, model, train="data.train" in needs)
-        | (_constraints(project.root, model) if "threat" in needs else {}),
+        | (_constraints(project.root, model) | _substitutes(project.root, threat) if "threat" in needs else {}),
         missing=tuple(f"models[{index}].{key}" for key in dict.fromkeys(missing)),
         extra=descriptor.extra if descriptor is not None else None,
         modules=_modules(descriptor, model),
@@ -184,6 +184,11 @@ def _external_data(root: Path, model: ModelConfig) -> dict[str, Path]:
 
 def _constraints(root: Path, model: ModelConfig) -> dict[str, Path]:
     return {"constraints": root / model.data.constraints} if model.data.constraints is not None else {}
+
+
+def _substitutes(root: Path, threat: ThreatConfig | None) -> dict[str, Path]:
+    table = threat.text.table if threat is not None and threat.text is not None else None
+    return {"substitutes": root / table} if table is not None else {}
 
 
 def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["open_model"]
 
 Method = Literal["predict_proba", "decision_function", "predict"]
+_DEEPEST = 20
+"""Pipelines inside of pipelines."""
 _MINOR = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -148,6 +150,8 @@ def _layout(estimator: Any, probe: "Inputs") -> Layout:
     """How a batch becomes what the estimator was fitted on: a table by its names, or a matrix."""
     own = getattr(estimator, "feature_names_in_", None)
     features = getattr(estimator, "n_features_in_", None)
+    if own is None and is_frame(probe) and len(probe.columns) == 1 and _reads_texts(estimator):
+        return _texts
     width = len(probe.columns) if is_frame(probe) else int(probe.size // max(1, len(probe)))
     if own is None:
         if features is not None:
@@ -165,6 +169,27 @@ def _layout(estimator: Any, probe: "Inputs") -> Layout:
         return _plain(inputs.iloc[:, order])
 
     return table
+
+
+def _reads_texts(estimator: Any) -> bool:
+    """Whether it begins with a vectoriser, which takes a list of texts and no table."""
+    for _ in range(_DEEPEST):
+        if callable(getattr(estimator, "build_analyzer", None)):
+            return True
+        parts = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
+        if not isinstance(parts, list) or not parts:
+            return False
+        estimator = parts[0][1]
+    return False
+
+
+def _texts(inputs: "Inputs") -> "NDArray[Any]":
+    """One text for each row; a missing one is empty."""
+    import numpy as np
+
+    assert is_frame(inputs)
+    column = inputs.iloc[:, 0].astype(object)
+    return np.array(column.where(column.notna(), "").to_numpy(dtype=object))
 
 
 def _matrix(inputs: "Inputs") -> "NDArray[Any]":

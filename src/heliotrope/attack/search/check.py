@@ -52,6 +52,11 @@ def _not_for(model: ModelConfig) -> NotApplicable | None:
             reason="a regression has no classes, so none can be mistaken for another",
             facts=(f"task of {model.name} is tabular-regression",),
         )
+    if model.task == "text-classification":
+        return NotApplicable(
+            reason="evasion.text attacks texts; this search leaves them alone",
+            facts=(f"task of {model.name} is text-classification",),
+        )
     descriptor, source = format_of(model), model.data.evaluate
     if descriptor is not None and descriptor.format == "torch" and source is not None and not is_table(source):
         return NotApplicable(

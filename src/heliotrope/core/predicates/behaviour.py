@@ -23,6 +23,7 @@ __all__ = [
     "PerformancePredicate",
     "RegressionPerformance",
     "RestartResult",
+    "ThreatKind",
     "ThreatModel",
 ]
 
@@ -30,6 +31,7 @@ PERFORMANCE_PREDICATE = "urn:heliotrope:predicate:performance:v1"
 EVASION_PREDICATE = "urn:heliotrope:predicate:evasion:v1"
 
 Norm = Literal["Linf", "L2"]
+ThreatKind = Literal["norm", "spatial", "patch", "universal", "text"]
 HealthState = Literal["ok", "warning", "failed", "unknown"]
 HealthVerdict = Literal["sound", "doubtful", "unsound"]
 
@@ -75,10 +77,13 @@ class ThreatModel(Record):
     """What the attacker may do: change each input by at most eps in the norm, staying in the declared range.
 
     eps is in the units of the declared input range. Of a table: numbers by at most eps spreads of their column, each
-    within the column's own range, and categories and booleans as many as changed_categories says.
+    within the column's own range, and categories and booleans as many as changed_categories says. Of texts: at most eps
+    words, and by edits of characters at most the share that characters says.
     """
 
+    kind: ThreatKind = "norm"
     norm: Norm
+    """Of texts without meaning: what bounds them is eps and characters."""
     eps: float = Field(gt=0)
     steps: int = Field(ge=1)
     restarts: int = Field(ge=1)
@@ -88,6 +93,10 @@ class ThreatModel(Record):
     input_high: float | None = None
     changed_categories: int | None = Field(default=None, ge=0)
     """Of tables: how many categories and booleans of one row may change; null for other inputs."""
+    characters: float | None = Field(default=None, gt=0, le=1)
+    """Of texts: share of the characters of one text that edits of characters may insert, delete or replace."""
+    edits: tuple[str, ...] = ()
+    """Of texts: the kinds of edits that were tried, as in homoglyph or typo."""
     channel_eps: tuple[float, ...] | None = None
     """Where channels of images have budgets of their own: one for each, the largest being eps. The norm is that of changes
     measured in units of channel_eps / eps."""
@@ -171,14 +180,18 @@ class AdversarialExample(Record):
     clean_confidence: float
     adversarial_confidence: float
     linf: float
-    """Of tables linf and l2 are in spreads and count numbers alone."""
+    """Of tables linf and l2 are in spreads and count numbers alone. Of texts linf is the share of edited characters and l2 the
+    number of changed words."""
     l2: float
     original: Blob | None
     perturbed: Blob | None
     difference: Blob | None
     difference_gain: float = 10.0
     changes: tuple[FeatureChange, ...] | None = None
-    """Of tables: what was changed, the dearest first."""
+    """Of tables: what was changed, the dearest first. Of texts each changed word, in their order."""
+    before_text: str | None = None
+    """Of texts: the text and what became of it, shortened, with invisible characters as escapes."""
+    after_text: str | None = None
 
 
 class EvasionPredicate(Record):

@@ -1,0 +1,1 @@
+"""Attacks on texts: edits of characters and substitutes from a table, greedy by importance."""
