@@ -26,7 +26,7 @@ COLLAPSE = 0.2
 
 @model_check(
     id="quality.corruptions",
-    version="1",
+    version="2",
     title="Quality under plain faults of the inputs",
     cost="standard",
     sampled=True,
