@@ -274,3 +274,13 @@ def test_honest_tables_stay_conclusive(tmp_path):
         assert not [entry["id"] for entry in predicate["health"] if entry["state"] == "failed"]
         assert result.outcome.state == "passed"
         assert "clean accuracy" in result.outcome.reason
+
+
+def test_every_indicator_of_the_search_says_how_it_is_tested_and_what_follows(mixed, tmp_path):
+    _, predicate, _ = attacked(mixed, tmp_path)
+    for entry in predicate["health"]:
+        assert entry["applies"], entry["id"]
+        assert entry["test"], entry["id"]
+        assert entry["consequence"] in ("invalidates", "warns", "repaired")
+        assert entry["next_attack"], entry["id"]
+        assert entry["effect"] is not None or entry["state"] == "unknown", entry["id"]

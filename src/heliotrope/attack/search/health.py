@@ -98,6 +98,11 @@ def _movable(searched: Searched) -> HealthIndicator:
         actual=actual,
         explanation="An eps below one step of an integer, a column without variation or a single valid category leave "
         "nothing to search: the model is then robust because nothing was tried. Text, times and identifiers are not searched.",
+        applies="every search",
+        test="no feature that can move in any sample fails, one that cannot warns",
+        effect=len(still) / len(meant) if len(meant) else None,
+        consequence="invalidates",
+        next_attack="a larger eps, wider ranges, or threat.changed_categories; texts: evasion.text",
     )
 
 
@@ -122,6 +127,11 @@ def _range(searched: Searched) -> HealthIndicator:
         actual=f"{share:.2%} of samples have a value outside"
         + ("" if space.names else f"; {used:.0%} of the range is used"),
         explanation="A wrong range makes eps mean something else, and a value outside of it stays where it is.",
+        applies="every search; of tables it warns alone",
+        test=f"any sample with a value outside; images: less than {_USED_RANGE:.0%} of the range used warns",
+        effect=share,
+        consequence="invalidates",
+        next_attack="correct input.range or the ranges of input.columns, then search again",
     )
 
 
@@ -141,6 +151,11 @@ def _perturbations(searched: Searched) -> HealthIndicator:
         actual=f"{len(which) - wrong} of {len(which)} hold",
         explanation="The inputs are read back from the bytes that are kept, held against every promise, and classified "
         f"again: all in batches, the first {_SINGLES} also one by one.",
+        applies="searches that misled a sample",
+        test="any stored input that breaks a promise or no longer misleads fails",
+        effect=wrong / len(which) if len(which) else None,
+        consequence="invalidates",
+        next_attack="look for differences by batch size or state in the model, then search again",
     )
 
 
@@ -155,6 +170,11 @@ def _feasible(searched: Searched) -> HealthIndicator:
         wanted="directions, steps, largest changes, one-hot groups, relations and costs kept by every row",
         actual=f"{len(fine) - wrong} of {len(fine)} keep them",
         explanation="Every stored row is read back from the bytes that are kept and held against the constraints file.",
+        applies="tables with data.constraints",
+        test="any stored row that breaks one fails",
+        effect=wrong / len(fine) if len(fine) else None,
+        consequence="invalidates",
+        next_attack="correct the constraints where they contradict each other, then search again",
     )
 
 
@@ -180,6 +200,11 @@ def _deterministic(searched: Searched) -> HealthIndicator:
         wanted="equal scores for equal inputs",
         actual="equal" if difference == 0 else f"scores differ by up to {difference:.3g}",
         explanation="Against a randomised model each step must be judged by several answers; this attack does not.",
+        applies="every search",
+        test=f"leads of the first {_FEW} samples, asked twice, differ by more than rounding",
+        effect=difference,
+        consequence="invalidates",
+        next_attack="switch the randomness off; of torch models on images evasion.ensemble, which averages over draws",
     )
 
 
@@ -193,6 +218,11 @@ def _output(searched: Searched) -> HealthIndicator:
         actual="the class alone" if labels else searched.output,
         explanation="With the class alone the search walks blindly inside its bounds; a model that survives may fall to an "
         "attack with many more questions.",
+        applies="models that answer with labels",
+        test="the declared output is labels",
+        effect=1.0 if labels else 0.0,
+        consequence="warns",
+        next_attack="let the model return probabilities, or more threat.steps",
     )
 
 
@@ -216,6 +246,11 @@ def _signal(searched: Searched) -> HealthIndicator:
         actual=f"{moved} of {result.attacked} moved; {stuck} stayed at exactly one",
         explanation="A probability that is one to the last digit hides how near the boundary is. Of trees, a score that "
         "does not move is ordinary.",
+        applies="models that answer with probabilities",
+        test=f"share of right samples above {MAX_STUCK:.0%}",
+        effect=stuck / result.attacked if result.attacked else None,
+        consequence="warns",
+        next_attack="ask for logits, or for unrounded probabilities",
     )
 
 
@@ -240,6 +275,11 @@ def _large_eps(searched: Searched) -> HealthIndicator:
         actual=f"{len(survivors)} of {len(chosen)} survive",
         explanation="A model that withstands everything is not robust: either the search fails, or what may change does "
         "not matter to the model.",
+        applies="every search",
+        test=f"share of {_FEW} right samples above {MAX_SURVIVORS:.0%}",
+        effect=len(survivors) / len(chosen) if len(chosen) else None,
+        consequence="warns",
+        next_attack="more threat.steps and restarts; check that the features that may change are those the model reads",
     )
 
 
