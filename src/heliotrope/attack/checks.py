@@ -49,7 +49,7 @@ def _plan(project: Project, method: Method) -> Iterator[Planned]:
     for planned in plan_models(project, needs=("loader", "input", "output", "data.evaluate", "threat")):
         source = ModelTask.model_validate(planned.parameters.document()).model.data.evaluate
         outcome = _ON_TABLES if source is not None and is_table(source) else None
-        yield replace(planned, estimate_seconds=_estimate(planned, method), outcome=outcome)
+        yield replace(planned, estimate_seconds=_estimate(planned, method), outcome=planned.outcome or outcome)
 
 
 @check(

@@ -44,7 +44,14 @@ AnalyserId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}(\.
 Suite = Literal["quick", "standard", "deep"]
 
 ModelFormat = Literal["torch", "onnx", "sklearn", "xgboost", "lightgbm", "catboost", "endpoint"]
-ModelTaskName = Literal["image-classification", "tabular-classification", "text-classification", "tabular-regression"]
+ModelTaskName = Literal[
+    "image-classification",
+    "tabular-classification",
+    "text-classification",
+    "tabular-regression",
+    "multi-label-classification",
+    "image-segmentation",
+]
 TextEdit = Literal["homoglyph", "invisible", "typo", "case"]
 OutputKind = Literal["logits", "probabilities", "labels", "values"]
 ColumnType = Literal["number", "integer", "boolean", "category", "text", "datetime", "identifier"]

@@ -61,7 +61,7 @@ def model_check(
         for planned in plan_models(project, needs=needs, formats=formats, sampled=sampled):
             seconds = estimate(planned) if callable(estimate) else estimate
             outcome = excluded(ModelTask.model_validate(planned.parameters.document()).model)
-            yield replace(planned, estimate_seconds=seconds, outcome=outcome)
+            yield replace(planned, estimate_seconds=seconds, outcome=planned.outcome or outcome)
 
     def register(function: OpenedFunction) -> OpenedFunction:
         def run(task: Task, context: RunContext) -> CheckResult:

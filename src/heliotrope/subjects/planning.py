@@ -7,6 +7,7 @@ from typing import Literal
 
 from heliotrope.config.schema import DataConfig, DataSource, ModelConfig, ModelFormat, Suite, ThreatConfig
 from heliotrope.core.errors import InputError
+from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.records import Record
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.engine.interface import Planned, Project
@@ -87,6 +88,24 @@ def _planned(
         consent=descriptor.consent if descriptor is not None else "none",
         reusable=not endpoint,
         environment=(model.endpoint.token_env,) if model.endpoint and model.endpoint.token_env else (),
+        outcome=_not_measured(model),
+    )
+
+
+_OTHER_ANSWERS = {
+    "multi-label-classification": "several classes may be right at once",
+    "image-segmentation": "the answer is a class for each pixel",
+}
+
+
+def _not_measured(model: ModelConfig) -> NotApplicable | None:
+    """Every dynamic check holds one answer for each sample against one label: of other tasks its number would be wrong."""
+    why = _OTHER_ANSWERS.get(model.task or "")
+    if why is None:
+        return None
+    return NotApplicable(
+        reason=f"this check measures models with one class or one number for each sample; here {why}",
+        facts=(f"task of {model.name} is {model.task}",),
     )
 
 

@@ -64,7 +64,7 @@ def batch_size(model: TorchModel, sample: "torch.Tensor", memory_bytes: int) -> 
     hooks = [module.register_forward_hook(count) for module in model.module.modules()]
     try:
         with torch.no_grad():
-            model.logits(sample[None])
+            model.logits(sample[None].clone())  # the model may change what it is given
     finally:
         for hook in hooks:
             hook.remove()

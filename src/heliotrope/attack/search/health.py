@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.health.indicator import clean_accuracy, saturated
+from heliotrope.attack.health.indicator import clean_accuracy, sample_size, saturated
 from heliotrope.attack.search.searching import SearchResult, SearchTarget, attempt
 from heliotrope.attack.search.space import CHOICE
 from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, ThreatModel
@@ -53,6 +53,7 @@ def examine_search(searched: Searched) -> tuple[HealthIndicator, ...]:
     """Every indicator, in the order in which they should be read."""
     probes: Iterable[Callable[[Searched], HealthIndicator]] = (
         _clean_accuracy,
+        _sample,
         _movable,
         _range,
         _perturbations,
@@ -68,6 +69,11 @@ def examine_search(searched: Searched) -> tuple[HealthIndicator, ...]:
 
 def _clean_accuracy(searched: Searched) -> HealthIndicator:
     return clean_accuracy(len(searched.target.labels), searched.result.right_at(0), searched.declared_accuracy)
+
+
+def _sample(searched: Searched) -> HealthIndicator:
+    labels = searched.target.labels
+    return sample_size(len(labels), len(set(labels.tolist())))
 
 
 def _movable(searched: Searched) -> HealthIndicator:
