@@ -102,14 +102,28 @@ def test_too_few_steps_are_told_from_enough(assess):
     assert state(usual, "converged") == "ok"
 
 
-def test_a_rugged_loss_is_seen(assess):
-    """At eps a step of full size lands on a mistake; farther out the gradient's sign alternates and leads nowhere."""
-    rugged = (
-        "s = self.layer(x) * 20; return s + 40 * torch.sin(400 * x.sum(1, keepdim=True)) * torch.tensor([1., -1., 0.])"
-    )
-    _, predicate, _ = assess(rugged)
-    fired = {entry["id"] for entry in predicate["health"] if entry["state"] in ("warning", "failed")}
-    assert fired
+RUGGED = (
+    "s = self.layer(x) * 20; return s + 12 * torch.sin(3000 * x.sum(1, keepdim=True)) * torch.tensor([1., -1., 0.])"
+)
+
+
+def test_a_loss_so_rugged_that_more_room_breaks_less_is_seen(assess):
+    """The gradient's sign alternates on the way: at eps a start lands on a mistake, farther out it leads nowhere."""
+    few = {"eps": 0.02, "steps": 10, "restarts": 3}
+    _, predicate, _ = assess(RUGGED, labels="own", threat=few)
+    assert state(predicate, "monotone") == "warning"
+    _, honest, _ = assess(HONEST, labels="own", threat={"eps": 0.1, "steps": 10, "restarts": 3})
+    assert state(honest, "monotone") == "ok"
+
+
+def test_restarts_that_go_on_breaking_more_are_seen(assess):
+    """Every start lands elsewhere on the rugged loss, and one step leads nowhere."""
+    threat = {"eps": 0.1, "steps": 1, "restarts": 3}
+    result, predicate, _ = assess(RUGGED, labels="own", threat=threat)
+    assert state(predicate, "saturated") == "warning"
+    assert "doubtful" in result.outcome.reason or result.outcome.state == "inconclusive"
+    _, honest, _ = assess(HONEST, labels="own", threat={"eps": 0.1, "steps": 10, "restarts": 3})
+    assert state(honest, "saturated") == "ok"
 
 
 @BOTH

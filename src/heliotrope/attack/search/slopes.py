@@ -99,7 +99,7 @@ def _direction(
     rows = torch.from_numpy(np.array(frame, dtype=np.float32)).requires_grad_(True)
     target.asked += len(some)
     with torch.enable_grad():
-        scores = model.logits(rows)
+        scores = model.logits(rows.clone())  # the model may change what it is given
         own = scores[torch.arange(len(some)), torch.from_numpy(target.labels[some])]
         others = scores.scatter(1, torch.from_numpy(target.labels[some])[:, None], float("-inf")).amax(dim=1)
         lost = (others - own).sum()
