@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heliotrope.attack.by_gradients import Method, attack_by_gradients, effective_threat, preset_of, samples_of
 from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
+from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
 from heliotrope.attack.search.check import evasion_search
 from heliotrope.core.outcomes import NotApplicable
@@ -22,6 +23,7 @@ __all__ = [
     "certificate_properties",
     "certificate_smoothing",
     "effective_threat",
+    "evasion_boundary",
     "evasion_ensemble",
     "evasion_pgd",
     "evasion_search",
