@@ -102,7 +102,7 @@ def evasion_boundary(opened: Opened, context: RunContext) -> CheckResult:
             after=kept.save,
             tick=ticker(context, 0.0, 0.9, "walking along the boundary"),
         )
-        return _concluded(opened, context, target, threat, state, note)
+        return _concluded(opened, context, target, threat, state=state, note=note)
     except InputError as error:
         if opened.parameters.model.endpoint is None:
             raise
@@ -186,9 +186,7 @@ def _threat(opened: Opened, questions: int) -> ThreatModel:
     )
 
 
-def _target(
-    opened: Opened, threat: ThreatModel, effort: _Effort, context: RunContext
-) -> tuple[SearchTarget, str]:
+def _target(opened: Opened, threat: ThreatModel, effort: _Effort, context: RunContext) -> tuple[SearchTarget, str]:
     """A seeded choice of samples, no more than the suite and an endpoint's budget permit."""
     total = len(opened.data)
     size, note = min(sample_size(opened.parameters, total), effort.samples), ""
@@ -215,7 +213,7 @@ def _target(
 
 
 def _concluded(
-    opened: Opened, context: RunContext, target: SearchTarget, threat: ThreatModel, state: BoundaryState, note: str
+    opened: Opened, context: RunContext, target: SearchTarget, threat: ThreatModel, *, state: BoundaryState, note: str
 ) -> CheckResult:
     result = _result(target, threat, state)
     questions = int(state.asked.sum())

@@ -3,8 +3,9 @@
 Source: Chen, Jordan, Wainwright: HopSkipJumpAttack: a query-efficient decision-based attack (2020), algorithms 1 and 2. A
 misleading point is brought to the boundary; the direction across it is estimated from answers around that point; a step along
 it leads to the next. Departures, with their reasons: the first points are the nearest samples of other classes, which cost no
-question, and noise only where there are none; the boundary is searched to a tenth of the radius of the estimate, since more
-digits cost questions and change nothing; the number of answers in a round is scaled to what a sample may ask in all.
+question, and noise only where there are none; answers are asked for at a fixed share of the distance and the boundary is
+searched to a tenth of that, since more digits cost questions and change nothing; the number of answers in a round is scaled
+to what a sample may ask in all.
 """
 
 import math
@@ -39,6 +40,10 @@ _FIRST_ANSWERS, _FEWEST_ANSWERS = 100, 20
 
 _FIRST_RADIUS = 0.1
 """Of the range: where the first answers are asked for."""
+
+_RADIUS = 0.03
+"""Of the distance to the sample: where later answers are asked for. The paper's 1 / d is 0.0013 for MNIST; on its first 20 images
+at 5,000 questions the mean L2 distance is 1.82 with that, 1.81 with 0.01 and 1.71 with 0.03."""
 
 _HALVINGS = 10
 _LATE = 0.75
@@ -90,7 +95,7 @@ class _Run:
         self.centres, self.norm = space.centres, threat.norm
         self.low, self.high = (side.astype(space.centres.dtype) for side in (space.low, space.high))
         self.width = self.centres.shape[1]
-        self.halvings = max(6, math.ceil(math.log2(10 * self.width)))
+        self.halvings = max(6, math.ceil(math.log2(10 / _RADIUS)))
         self.first = min(_FIRST_ANSWERS, max(_FEWEST_ANSWERS, questions // 10))
 
     def begin(self) -> BoundaryState:
@@ -214,7 +219,7 @@ class _Run:
         for begin in range(0, len(which), at_once):
             part = slice(begin, begin + at_once)
             some = which[part]
-            radius = lengths[part] / self.width if state.round > 1 else np.full(len(some), _FIRST_RADIUS * span)
+            radius = _RADIUS * lengths[part] if state.round > 1 else np.full(len(some), _FIRST_RADIUS * span)
             noise = np.stack([self._draw(int(self.target.rows[one]), state.round, answers) for one in some])
             around = self._held(state.current[some][:, None] + radius[:, None, None].astype(np.float32) * noise)
             repeated = np.repeat(some, answers)
@@ -263,16 +268,21 @@ class _Run:
         return points
 
     def _noise(self, which: "Rows", state: BoundaryState) -> "tuple[Rows, Points]":
-        """Uniform noise that misleads, for those of the samples for which it is found."""
+        """Points of the range that mislead, for those of the samples for which one is found.
+
+        Uniform noise, corners of the range and plain grey in turn: noise alone has the same mean everywhere.
+        """
         import numpy as np
 
         found, kept = np.zeros(len(which), dtype=bool), self.centres[which].copy()
         sources = [np.random.default_rng([self.seed, _STREAM, int(self.target.rows[one])]) for one in which]
-        for _ in range(_NOISE_TRIES):
+        for attempt in range(_NOISE_TRIES):
             open_ = (~found).nonzero()[0]
             if not len(open_):
                 break
-            tried = self._held(np.stack([sources[one].uniform(self.low, self.high) for one in open_]))
+            shares = [sources[one].random(self.width if attempt % 3 < 2 else 1) for one in open_]
+            share = np.stack([one.round() if attempt % 3 == 1 else one for one in shares])
+            tried = self._held(self.low + share * (self.high - self.low))
             wrong = self._misled(tried, which[open_], state)
             kept[open_[wrong]] = tried[wrong]
             found[open_[wrong]] = True
@@ -294,5 +304,3 @@ def _nearest_of_other_classes(centres: "Points", labels: "Rows", right: "Rows", 
             order = np.argsort(far, kind="stable")[:count]
             nearest[position, : len(order)] = right[others[order]]
     return nearest
-
-
