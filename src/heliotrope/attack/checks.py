@@ -10,6 +10,7 @@ from heliotrope.attack.certify.checks import certificate_bounds, certificate_pro
 from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
 from heliotrope.attack.search.check import evasion_search
+from heliotrope.attack.variation.geometry_check import evasion_geometry
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
@@ -25,6 +26,7 @@ __all__ = [
     "effective_threat",
     "evasion_boundary",
     "evasion_ensemble",
+    "evasion_geometry",
     "evasion_pgd",
     "evasion_search",
 ]
