@@ -11,6 +11,7 @@ from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
 from heliotrope.attack.search.check import evasion_search
 from heliotrope.attack.variation.geometry_check import evasion_geometry
+from heliotrope.attack.variation.pattern_checks import evasion_patch, evasion_universal
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
@@ -27,8 +28,10 @@ __all__ = [
     "evasion_boundary",
     "evasion_ensemble",
     "evasion_geometry",
+    "evasion_patch",
     "evasion_pgd",
     "evasion_search",
+    "evasion_universal",
 ]
 
 _SECONDS_PER_PASS = 1.2e-4

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from heliotrope.attack.variation.interface import Oracle
+from heliotrope.attack.variation.patterns import AddedPattern, PatchPattern, by_questions
 from heliotrope.attack.variation.turning import Turn, attack_by_turns, grid, random_turns, turned
 
 np = pytest.importorskip("numpy", reason="needs numpy (extra 'data')")
@@ -86,3 +87,69 @@ def test_a_random_model_is_not_credited(assess):
     assert result.outcome.state == "inconclusive"
     assert indicator(predicate, "deterministic")["state"] == "failed"
     assert result.measurements[0].value is None
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("check", ["evasion.universal", "evasion.patch"])
+def test_a_pattern_is_made_on_one_half_and_judged_on_the_other(assess, check):
+    result, predicate, context = assess(check=check, suite="quick", n=80)
+    assert result.outcome.state == "passed"
+    assert predicate["n"] + predicate["fitted"] == 80
+    assert predicate["held"] < predicate["points"][0]["right"]
+    assert indicator(predicate, "beats-random")["state"] == "ok"
+    assert indicator(predicate, "perturbations")["state"] == "ok"
+    stored = np.load(io.BytesIO(context.blobs[predicate["samples"]["sha256"]]), allow_pickle=False)
+    change = stored["perturbed"].astype(np.float64) - stored["original"]
+    if check == "evasion.universal":
+        assert np.abs(change).max() <= 0.1 + 1e-7
+        assert np.isclose(np.abs(change).max(), 0.1)
+    else:
+        assert (change != 0).any(axis=(1, 2, 3)).all()
+        assert (change != 0).sum(axis=(1, 2, 3)).max() <= 1  # 5 % of 16 pixels
+
+
+@pytest.mark.torch
+def test_a_pattern_is_the_same_when_made_again(assess):
+    first, second = (assess(check="evasion.universal", suite="quick", n=60)[1] for _ in range(2))
+    assert first["samples"] == second["samples"]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("check", ["evasion.universal", "evasion.patch"])
+def test_without_gradients_or_change_a_pattern_is_not_credited(assess, check):
+    """The trap: the class alone as scores. No gradient says where to go, and the pattern stays noise."""
+    masked = "return torch.nn.functional.one_hot(self.layer(x).argmax(dim=1), 3).float()"
+    _, predicate, _ = assess(masked, check=check, suite="quick")
+    assert indicator(predicate, "beats-random")["state"] in ("warning", "failed")
+    assert predicate["health_verdict"] != "sound"
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_questions_alone_make_a_pattern_of_a_linear_model(norm):
+    source = np.random.default_rng(2)
+    weights = source.standard_normal((2, 64))
+    images = (0.4 + 0.2 * source.random((60, 1, 8, 8))).astype(np.float32)
+
+    def scores(inputs):
+        return (inputs.reshape(len(inputs), -1) - 0.5) @ weights.T
+
+    images = images[scores(images).argmax(axis=1) == 0]
+    labels, rows = np.zeros(len(images), dtype=np.int64), np.arange(len(images))
+    how = AddedPattern((1, 8, 8), norm, 0.05 if norm == "Linf" else 0.4, 0.0, 1.0)
+    oracle, start = Oracle(scores, 32, 0.0, 1.0), how.start(0)
+    made = by_questions(how, oracle, images, labels, rows, start=start, steps=400, seed=0, tick=nothing)
+    under = [float(oracle.wrong(how.on(images, rows, one, 0), labels).mean()) for one in (start, made)]
+    assert under[0] < 0.6
+    assert under[1] == 1.0
+    assert np.linalg.norm(made.ravel().astype(float), np.inf if norm == "Linf" else 2) <= how.eps
+
+
+def test_a_patch_lies_inside_at_places_that_depend_on_the_row():
+    how = PatchPattern((3, 8, 6), 2, 0.0, 1.0, seed=1)
+    rows = np.arange(200)
+    places = np.array(how.places(rows, 0))
+    assert places.min() == 0
+    assert places.max(axis=0).tolist() == [6, 4]
+    assert how.places(rows[50:60], 0) == [tuple(one) for one in places[50:60].tolist()]
+    images = np.zeros((200, 3, 8, 6), dtype=np.float32)
+    assert (how.on(images, rows, np.ones(how.shape, np.float32), 0).sum(axis=(1, 2, 3)) == 12).all()
