@@ -7,9 +7,12 @@ from pathlib import Path
 
 from heliotrope.attack.by_gradients import Method, attack_by_gradients, effective_threat, preset_of, samples_of
 from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
+from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
 from heliotrope.attack.search.check import evasion_search
 from heliotrope.attack.text.check import evasion_text
+from heliotrope.attack.variation.geometry_check import evasion_geometry
+from heliotrope.attack.variation.pattern_checks import evasion_patch, evasion_universal
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import Planned, Project, RunContext, Task
@@ -23,10 +26,14 @@ __all__ = [
     "certificate_properties",
     "certificate_smoothing",
     "effective_threat",
+    "evasion_boundary",
     "evasion_ensemble",
+    "evasion_geometry",
+    "evasion_patch",
     "evasion_pgd",
     "evasion_search",
     "evasion_text",
+    "evasion_universal",
 ]
 
 _SECONDS_PER_PASS = 1.2e-4

@@ -36,6 +36,7 @@ from heliotrope.core.predicates.quality import (
     MissingValuesPredicate,
 )
 from heliotrope.core.predicates.scan import SCAN_PREDICATE, ScanPredicate
+from heliotrope.core.predicates.variations import VARIATION_PREDICATE
 from heliotrope.core.records import Record
 from heliotrope.report._severities import SEVERITY_SYMBOLS
 
@@ -100,6 +101,7 @@ EVIDENCE_NAMES = {
     SMOOTHING_PREDICATE: "Certificates by votes",
     PROPERTIES_PREDICATE: "Properties",
     EVASION_PREDICATE: "Evasion under attack",
+    VARIATION_PREDICATE: "Turned, patched and other variations",
     PERFORMANCE_PREDICATE: "Clean performance",
     SCAN_PREDICATE: "Static inspection",
     INVENTORY_PREDICATE: "File inventory",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from heliotrope.attack.search.space import Points, Rows
 
-__all__ = ["Searched", "examine_search"]
+__all__ = ["Searched", "examine_questions", "examine_search"]
 
 MAX_SURVIVORS = 0.1
 """Share of samples that may survive when almost any input is allowed."""
@@ -65,6 +65,11 @@ def examine_search(searched: Searched) -> tuple[HealthIndicator, ...]:
     )
     found = tuple(probe(searched) for probe in probes)
     return found if searched.target.space.constraints is None else (*found, _feasible(searched))
+
+
+def examine_questions(searched: Searched) -> tuple[HealthIndicator, ...]:
+    """Those that hold for any attack that asks, whatever it moves by."""
+    return tuple(probe(searched) for probe in (_clean_accuracy, _range, _perturbations, _deterministic))
 
 
 def _clean_accuracy(searched: Searched) -> HealthIndicator:

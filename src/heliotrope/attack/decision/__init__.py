@@ -1,0 +1,1 @@
+"""Attacks that see nothing but which class a model names."""
