@@ -220,3 +220,34 @@ def test_half_precision_and_channel_budgets(assess):
     _, half, _ = assess(init="self.half()", threat=threat)
     assert plain["threat"]["channel_eps"] == [0.1]
     assert abs(half["broken"] - plain["broken"]) <= 2
+
+
+def test_a_random_models_input_that_misleads_by_chance_is_refused():
+    """What misleads in every second draw does not hold; what does so in nine of ten is not called wrong by chance."""
+    import torch
+
+    from heliotrope.attack.gradients.model import GradientModel
+    from heliotrope.attack.health.data import perturbations
+    from heliotrope.attack.health.examined import Examined
+    from heliotrope.attack.interface import AttackResult, Samples
+    from heliotrope.core.predicates.behaviour import ThreatModel
+
+    threat = ThreatModel(norm="Linf", eps=0.1, steps=1, restarts=1, step_size=0.1, input_low=0.0, input_high=1.0)
+    samples = Samples(torch.zeros(40, 1), torch.zeros(40, dtype=torch.int64), tuple(range(40)))
+    packed = io.BytesIO()
+    np.savez(packed, original=np.zeros((40, 1), "f4"), perturbed=np.full((40, 1), 0.05, "f4"), label=np.zeros(40, "i8"))
+
+    def verdict(share):
+        def logits(inputs):
+            misled = torch.rand(len(inputs)) < share
+            return torch.stack((torch.zeros(len(inputs)), misled * 2.0 - 1.0), 1)
+
+        model = GradientModel(logits, draws=4)
+        result = AttackResult.unknown(samples)
+        result.reach[:] = 0.05
+        examined = Examined(model, samples, torch.nn.Identity(), threat, result, packed.getvalue(), output="logits",
+                            declared_accuracy=None)  # fmt: skip
+        return perturbations(examined).state
+
+    assert verdict(0.5) == "failed"
+    assert verdict(0.9) == "ok"
