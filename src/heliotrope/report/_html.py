@@ -11,7 +11,7 @@ from heliotrope.core.findings import Rule
 from heliotrope.core.predicates.quality import CorruptionsPredicate, Faulted, MissingValuesPredicate
 from heliotrope.core.text import printable
 from heliotrope.report import _text, _view
-from heliotrope.report._pictures import MAX_EXAMPLES, ReadBlob, pictures
+from heliotrope.report._pictures import MAX_EXAMPLES, ReadBlob, picture, pictures
 from heliotrope.report._view import View
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
         a=assessment,
         decision=assessment.decision,
         read_pictures=lambda example: pictures(example, read_blob),
+        read_picture=lambda title, blob: picture(title, blob, read_blob),
         max_examples=MAX_EXAMPLES,
         max_listed=_MAX_LISTED,
         max_changes=_MAX_CHANGES,

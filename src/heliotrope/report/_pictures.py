@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import AdversarialExample
 
-__all__ = ["MAX_EXAMPLES", "Picture", "ReadBlob", "pictures"]
+__all__ = ["MAX_EXAMPLES", "Picture", "ReadBlob", "picture", "pictures"]
 
 ReadBlob = Callable[[str], bytes | None]
 
@@ -21,7 +21,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One of the three pictures of a failure."""
+    """One of a failure or of an explanation."""
 
     title: str
     uri: str | None
@@ -37,10 +37,11 @@ def pictures(example: AdversarialExample, read_blob: ReadBlob) -> tuple[Picture,
         ("perturbed", example.perturbed),
         (f"difference × {gain}", example.difference),  # noqa: RUF001 - a multiplication sign is meant
     )
-    return tuple(_picture(title, blob, read_blob) for title, blob in named)
+    return tuple(picture(title, blob, read_blob) for title, blob in named)
 
 
-def _picture(title: str, blob: Blob | None, read_blob: ReadBlob) -> Picture:
+def picture(title: str, blob: Blob | None, read_blob: ReadBlob) -> Picture:
+    """One that evidence names, or why it cannot be shown."""
     if blob is None:
         return Picture(title, None, "no picture of this kind of input")
     if blob.media_type != "image/png":

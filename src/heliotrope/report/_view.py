@@ -24,6 +24,12 @@ from heliotrope.core.predicates.certificates import (
 )
 from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
+from heliotrope.core.predicates.explanations import (
+    ATTRIBUTIONS_PREDICATE,
+    SHORTCUT_PREDICATE,
+    AttributionsPredicate,
+    ShortcutPredicate,
+)
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.predicates.quality import (
     CORRUPTIONS_PREDICATE,
@@ -194,6 +200,14 @@ class View:
     @property
     def performances(self) -> tuple[Known[PerformancePredicate], ...]:
         return tuple(self._known(PERFORMANCE_PREDICATE, PerformancePredicate))
+
+    @property
+    def attributions(self) -> tuple[Known[AttributionsPredicate], ...]:
+        return tuple(self._known(ATTRIBUTIONS_PREDICATE, AttributionsPredicate))
+
+    @property
+    def shortcuts(self) -> tuple[Known[ShortcutPredicate], ...]:
+        return tuple(self._known(SHORTCUT_PREDICATE, ShortcutPredicate))
 
     @property
     def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:

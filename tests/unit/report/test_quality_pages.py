@@ -5,6 +5,16 @@ from tests.unit.report import factories
 from tests.unit.report.test_html import Outline, page
 
 from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, AdversarialExample, FeatureChange, ThreatModel
+from heliotrope.core.predicates.explanations import (
+    ATTRIBUTIONS_PREDICATE,
+    SHORTCUT_PREDICATE,
+    Ablation,
+    AttributedExample,
+    AttributionsPredicate,
+    ClassAttribution,
+    FeatureAttribution,
+    ShortcutPredicate,
+)
 from heliotrope.core.predicates.quality import (
     CORRUPTIONS_PREDICATE,
     COST_PREDICATE,
@@ -55,6 +65,20 @@ def predicates(text):
             features=(fault(text, 1, 0.5), *(fault(f"f{index}", 1, 0.1) for index in range(40))),
             random=(fault("random", 1, 0.7),), data=DIGESTS,
         ),
+        ATTRIBUTIONS_PREDICATE: AttributionsPredicate(
+            method="tree-shap", baseline="what the trees saw in training", score="margin", n=200, completeness=None,
+            features=(FeatureAttribution(name=text, importance=0.5, interval=None),
+                      FeatureAttribution(name="income", importance=0.125, interval=None)),
+            classes=(ClassAttribution(label=0, name=text, n=3, map=None, densest_decile=None),),
+            examples=(AttributedExample(index=3, label_name=text, prediction_name="granted", original=None,
+                                        attribution=None),),
+            asked=200, notes=(text,), data=DIGESTS,
+        ),
+        SHORTCUT_PREDICATE: ShortcutPredicate(
+            metric="accuracy", n=200, clean=good(0.9), chance=good(0.5), skill=0.4, skill_interval=None, repeats=3,
+            ablations=(Ablation(name=text, goodness=good(0.55), loss=0.35, loss_interval=None, skill_share=0.875),),
+            carrier=text, threshold=0.5, skipped=0, asked=1000, data=DIGESTS,
+        ),
         COST_PREDICATE: CostPredicate(
             latencies=(Latency(batch=1, repetitions=100, median_seconds=0.00123, p95_seconds=0.002, cpu_seconds=None),),
             size_bytes=48_000, parameters=1234, data=DIGESTS,
@@ -99,6 +123,15 @@ def test_missing_values_and_cost_are_listed(outline):
     assert "1.23 ms" in outline.text
     assert "elsewhere" in outline.text
     assert "46.9 KiB" in outline.text
+
+
+def test_what_the_decision_rests_on_is_listed_and_said_to_be_a_hint(outline):
+    assert "tree-shap against what the trees saw in training" in outline.text
+    assert "income 0.125" in outline.text
+    assert "This method does not promise to add up" in outline.text
+    assert "they are hints, and no gate" in outline.text
+    assert "✗ town carries it" in outline.text
+    assert "town 55.00 % 87.50 %" in outline.text
 
 
 def test_the_sections_hold_no_script_and_every_number_leads_to_evidence(outline):

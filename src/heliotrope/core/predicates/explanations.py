@@ -1,0 +1,127 @@
+"""Evidence of what a model looks at. Attributions can be manipulated: none of this is ever a gate on its own."""
+
+from heliotrope.core.evidence import Blob
+from heliotrope.core.measurements import Interval
+from heliotrope.core.predicates.quality import Goodness, QualityMetric
+from heliotrope.core.records import Record, Sha256
+
+__all__ = [
+    "ATTRIBUTIONS_PREDICATE",
+    "SHORTCUT_PREDICATE",
+    "Ablation",
+    "AttributedExample",
+    "AttributionsPredicate",
+    "ClassAttribution",
+    "Completeness",
+    "FeatureAttribution",
+    "ShortcutPredicate",
+]
+
+ATTRIBUTIONS_PREDICATE = "urn:heliotrope:predicate:attributions:v1"
+SHORTCUT_PREDICATE = "urn:heliotrope:predicate:shortcut:v1"
+
+
+class Completeness(Record):
+    """How far attributions are from adding up to the difference of the score between input and baseline."""
+
+    tolerance: float
+    median_error: float
+    """Relative: 0.05 is 5 %."""
+    worst_error: float
+    reached: int
+    """Samples below the tolerance."""
+    n: int
+    steps: int
+    """Most steps any sample took; 0: the method is exact and takes none."""
+
+
+class FeatureAttribution(Record):
+    """How much a feature of a table, or a region of an image, moves the score of the predicted class."""
+
+    name: str
+    importance: float
+    """Mean absolute attribution, in units of the score."""
+    interval: Interval | None
+    unit: str | None = None
+
+
+class ClassAttribution(Record):
+    """Where a network looks when it predicts a class: mean absolute attribution over the samples it takes for it."""
+
+    label: int
+    name: str
+    n: int
+    map: Blob | None
+    """PNG, pale to violet, scaled to its own maximum; null when nothing was taken for the class."""
+    densest_decile: float | None
+    """Share of the attribution that lies in the densest tenth of the pixels; 0.1 is even."""
+
+
+class AttributedExample(Record):
+    """One sample beside its attribution."""
+
+    index: int
+    """Row in the evaluation data."""
+    label_name: str
+    prediction_name: str
+    original: Blob | None
+    attribution: Blob | None
+
+
+class AttributionsPredicate(Record):
+    """Attributions of the predicted class on a sample of the evaluation data."""
+
+    method: str
+    """As in integrated-gradients, tree-shap or occlusion."""
+    baseline: str
+    """Against what it is attributed."""
+    score: str
+    """Of what: logit, margin, probability or value."""
+    n: int
+    completeness: Completeness | None
+    """Null for methods that do not promise to add up."""
+    features: tuple[FeatureAttribution, ...]
+    """The most important first."""
+    classes: tuple[ClassAttribution, ...] = ()
+    examples: tuple[AttributedExample, ...] = ()
+    asked: int
+    """Rows the model was asked about, gradients included."""
+    notes: tuple[str, ...] = ()
+    """Why another method was not taken, and what else limits what these numbers mean."""
+    data: dict[str, Sha256]
+
+
+class Ablation(Record):
+    """What is left of the quality when a feature, or a region, is permuted among the samples."""
+
+    name: str
+    goodness: Goodness
+    loss: float
+    """Points of accuracy as a share, or growth of the mean absolute error."""
+    loss_interval: Interval | None
+    """Paired, over samples."""
+    skill_share: float | None
+    """Loss as a share of what the model knows beyond chance; null where it knows nothing."""
+
+
+class ShortcutPredicate(Record):
+    """Whether one feature, or one region, carries the decision."""
+
+    metric: QualityMetric
+    n: int
+    clean: Goodness
+    chance: Goodness
+    """With all features permuted among the samples at once: inputs of the right kind that say nothing."""
+    skill: float
+    """How much better clean is than that."""
+    skill_interval: Interval | None
+    repeats: int
+    ablations: tuple[Ablation, ...]
+    """The dearest first."""
+    carrier: str | None
+    """The one that carries the decision."""
+    threshold: float
+    skipped: int
+    """Features that were not tried."""
+    asked: int
+    data: dict[str, Sha256]

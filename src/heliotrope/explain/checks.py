@@ -1,0 +1,6 @@
+"""The plug-in of the checks that explain: importing it registers them all. One module for each check."""
+
+from heliotrope.explain.attributions import attributions
+from heliotrope.explain.shortcut import shortcut
+
+__all__ = ["attributions", "shortcut"]

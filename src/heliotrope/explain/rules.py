@@ -1,0 +1,21 @@
+"""What the checks that explain may find."""
+
+from heliotrope.core.findings import Fix, Rule
+
+__all__ = ["RULES", "SHORTCUT_FEATURE"]
+
+SHORTCUT_FEATURE = Rule(
+    id="shortcut-feature",
+    title="One feature or region carries the decision",
+    severity="medium",
+    help="When permuting a single part among the samples costs most of what the model knows, it rests on that part alone. "
+    "That is often a leak (a time stamp, an identifier, a watermark) instead of the task, and an easy way to mislead it.",
+    fix=Fix(
+        text="See whether this part is known, and free to vary, at the time of prediction. If it is a leak, remove it and "
+        "train again; if the task really is this simple, say so in a waiver."
+    ),
+    taxonomy=("AML.T0020", "ML02:2023"),
+)
+
+RULES = (SHORTCUT_FEATURE,)
+"""All rules of this room."""
