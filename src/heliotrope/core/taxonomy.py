@@ -60,6 +60,7 @@ TAXONOMY: Final[dict[str, str]] = {
     "CWE-502": "Deserialization of Untrusted Data",
     "CWE-798": "Use of Hard-coded Credentials",
     "CWE-829": "Inclusion of Functionality from Untrusted Control Sphere",
+    "CWE-1007": "Insufficient Visual Distinction of Homoglyphs Presented to User",
     "CWE-1039": "Inadequate Detection or Handling of Adversarial Input Perturbations in Automated Recognition Mechanism",
     "CWE-1336": "Improper Neutralization of Special Elements Used in a Template Engine",
     "CWE-1357": "Reliance on Insufficiently Trustworthy Component",

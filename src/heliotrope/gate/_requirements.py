@@ -163,4 +163,4 @@ def latest_run(facts: Facts, check: str, subject: Subject) -> RunEntry | None:
     """
     runs = [run for run in facts.runs if fnmatchcase(run.check, check) and run.subject == subject.urn]
     asked = [run for run in runs if (run.outcome, run.code) != _LEFT_TO_A_LARGER_SUITE] or runs
-    return next((run for run in reversed(asked) if run.outcome != "not_applicable"), runs[-1] if runs else None)
+    return next((run for run in reversed(asked) if run.outcome != "not_applicable"), asked[-1] if asked else None)

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
-from heliotrope.core.assessments import RunEntry
+from heliotrope.core.assessments import EvidenceEntry, RunEntry
+from heliotrope.core.decisions import RuleState
 from heliotrope.core.measurements import Measurement
 from heliotrope.core.subjects import Subject
 from heliotrope.core.text import printable, shorten
@@ -14,6 +16,8 @@ from heliotrope.gate.interface import Facts, Observed
 from heliotrope.gate.policy import EffectivePolicy, EvidenceRequirement, MeasurementRequirement
 
 __all__ = ["hold_evidence", "hold_measurement"]
+
+_WORSE: tuple[RuleState, ...] = ("not_applicable", "pass", "unknown", "fail")
 
 
 def hold_measurement(
@@ -70,26 +74,30 @@ def _hold_limits(  # noqa: PLR0911 - one return for each way it can end
 
 
 def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subject) -> Held:
-    """A field of the newest evidence of that type that a run on this subject produced."""
+    """A field of all evidence of that type that runs of these checks on this subject produced; the worst of it holds."""
     wanted = f"{requirement.field} {_show_test(requirement)}"
     run = latest_run(facts, requirement.check, subject)
-    entries = [
-        entry
+    held = [
+        _hold_entry(requirement, entry, one, wanted)
+        for one in facts.runs
+        if one.subject == subject.urn and fnmatchcase(one.check, requirement.check)
         for entry in facts.evidence
-        if entry.predicate_type == requirement.predicate and run and entry.id in run.evidence
+        if entry.predicate_type == requirement.predicate and entry.id in one.evidence
     ]
-    if not entries and run is not None and run.outcome == "not_applicable":
+    if held:
+        return max(held, key=lambda one: _WORSE.index(one.state))
+    if run is not None and run.outcome == "not_applicable":
         return Held("not_applicable", wanted, "not applicable", run.reason, (), run.evidence)
-    if not entries:
-        return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
-    entry = entries[-1]
+    return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
+
+
+def _hold_entry(requirement: EvidenceRequirement, entry: EvidenceEntry, run: RunEntry, wanted: str) -> Held:
     value = _field(entry.predicate, requirement.field)
     shown = shorten(printable(str(value)), 80)
     if value is None or isinstance(value, dict | list):
         return Held("unknown", wanted, shown, f"the evidence has no value at {requirement.field}", (), (entry.id,))
     if value in requirement.unknown_if:
-        reason = run.reason if run else ""
-        return Held("unknown", wanted, shown, reason, run.needs if run else (), (entry.id,))
+        return Held("unknown", wanted, shown, f"{run.check}: {run.reason}", run.needs, (entry.id,))
     state = _test(requirement, value)
     return Held("unknown" if state is None else "pass" if state else "fail", wanted, shown, "", (), (entry.id,))
 

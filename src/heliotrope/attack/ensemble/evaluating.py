@@ -71,7 +71,7 @@ def evaluate(
     from; a run that goes on ends as one that was not interrupted. With equal seed and budget the verdicts are equal.
     """
     classes = int(model.one(samples.inputs[:1]).shape[1]) if len(samples) else 2
-    white = white_box_of(preset, classes, threat.restarts)
+    white = white_box_of(preset, classes, threat.restarts, steps=threat.steps, draws=model.draws)
     square = square_of(preset, threat.restarts, model.draws)
     run = Campaign(model, samples, threat, seed=seed, ranks=max(one.rank for one in white), alone=True)
     stages = _Stages(run, (*white, *square), forwards, said, checkpoint)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from heliotrope.core.predicates.behaviour import ThreatModel
 
-__all__ = ["Ball", "ball_around", "lengths_of", "norms", "per_sample", "shrunk"]
+__all__ = ["Ball", "ball_around", "lengths_of", "norms", "per_sample", "shrunk", "units_of"]
 
 _FLOAT32_EPSILON = 2.0**-23
 
@@ -45,7 +45,7 @@ class Ball(Protocol):
 
 def ball_around(centres: "torch.Tensor", threat: "ThreatModel", radius: float) -> Ball:
     """Balls of a radius in the threat's norm and range."""
-    units = _units(centres, threat)
+    units = units_of(centres, threat)
     if threat.norm == "Linf":
         return _LinfBall.around(centres, radius, *threat.box, units)
     return _L2Ball(centres, radius, _safe_radius(centres, radius, threat), *threat.box, units)
@@ -63,7 +63,7 @@ def lengths_of(perturbed: "torch.Tensor", centres: "torch.Tensor", threat: "Thre
     Infinite where a channel without budget changed.
     """
     changes = perturbed.double() - centres.double()
-    units = _units(changes, threat)
+    units = units_of(changes, threat)
     if units is None:
         return norms(changes, threat.norm)
     scaled = (changes / units).where(changes != 0, changes.new_zeros(()))
@@ -152,8 +152,8 @@ class _L2Ball:
         return changes if self.units is None else changes * self.units.to(changes.dtype)
 
 
-def _units(like: "torch.Tensor", threat: "ThreatModel") -> "torch.Tensor | None":
-    """Channel budgets as shares of eps, in float64."""
+def units_of(like: "torch.Tensor", threat: "ThreatModel") -> "torch.Tensor | None":
+    """Channel budgets as shares of eps, 1 x C x 1 ..., in float64; None where all channels have the same."""
     import torch
 
     if threat.channel_eps is None:

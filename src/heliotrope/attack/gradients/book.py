@@ -38,10 +38,18 @@ class Book:
             strange=zeros.bool(),
         )
 
-    def enter(self, step: int, inputs: "torch.Tensor", climb: Climb, objective: Objective) -> "torch.Tensor | None":
+    def enter(
+        self,
+        step: int,
+        inputs: "torch.Tensor",
+        climb: Climb,
+        objective: Objective,
+        *,
+        allowed: "torch.Tensor | None" = None,
+    ) -> "torch.Tensor | None":
         """Note a look at all living samples after `step` steps; what to keep of them, None when nothing changes.
 
-        An empty mask means that all have left.
+        An empty mask means that all have left. `allowed`: which inputs the threat permits, where not all of them are.
         """
         outcomes, alive = self.outcomes, self.alive
         values = climb.values.float()
@@ -52,7 +60,7 @@ class Book:
                 outcomes.rescaled[alive] = objective.scale != 1
         outcomes.best[alive] = outcomes.best[alive].fmax(values)
         self._strange(climb.scores)
-        wrong = self._model.misled(inputs, climb.scores, objective.labels)
+        wrong = self._misled(inputs, climb.scores, objective.labels, allowed)
         if not bool(wrong.any()):
             return None
         self._leave(wrong, inputs, step)
@@ -60,11 +68,13 @@ class Book:
         self.alive = alive[keep]
         return keep
 
-    def last(self, step: int, inputs: "torch.Tensor", labels: "torch.Tensor") -> None:
+    def last(
+        self, step: int, inputs: "torch.Tensor", labels: "torch.Tensor", *, allowed: "torch.Tensor | None" = None
+    ) -> None:
         """The last look, for which no gradient is needed."""
         scores = self._model.scores(inputs)
         self._strange(scores)
-        wrong = self._model.misled(inputs, scores, labels)
+        wrong = self._misled(inputs, scores, labels, allowed)
         if bool(wrong.any()):
             self._leave(wrong, inputs, step)
         rest = self.alive[~wrong]
@@ -76,6 +86,18 @@ class Book:
     def closed(self) -> Outcomes:
         """The outcomes, on the CPU."""
         return Outcomes(**{one.name: getattr(self.outcomes, one.name).cpu() for one in fields(Outcomes)})
+
+    def _misled(
+        self, inputs: "torch.Tensor", scores: "torch.Tensor", labels: "torch.Tensor", allowed: "torch.Tensor | None"
+    ) -> "torch.Tensor":
+        """Only what is allowed is looked at more closely: of a random model that costs draws."""
+        import torch
+
+        if allowed is None:
+            return self._model.misled(inputs, scores, labels)
+        wrong = torch.zeros_like(allowed)
+        wrong[allowed] = self._model.misled(inputs[allowed], scores[allowed], labels[allowed])
+        return wrong
 
     def _leave(self, wrong: "torch.Tensor", inputs: "torch.Tensor", step: int) -> None:
         which, outcomes = self.alive[wrong], self.outcomes

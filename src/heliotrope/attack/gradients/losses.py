@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_TARGETS", "LossName", "Objective", "ranked_targets", "suited"]
 
-LossName = Literal["cross-entropy", "margin", "dlr", "targeted"]
+LossName = Literal["cross-entropy", "margin", "dlr", "targeted", "gap"]
 
 MAX_TARGETS = 9
 """Classes that targeted passes head for, the best-scoring first; the paper's number. Fewer classes have fewer."""
@@ -34,7 +34,7 @@ class Objective:
     name: LossName
     labels: "torch.Tensor"
     targets: "torch.Tensor | None" = None
-    """Of the targeted loss: which class each sample is driven to."""
+    """Of the targeted loss and the gap: which class each sample is driven to."""
     scale: "torch.Tensor | None" = None
     """Of cross-entropy: what logits are multiplied with."""
 
@@ -65,10 +65,9 @@ class Objective:
             scaled = scores if self.scale is None else scores * self.scale[:, None]
             return torch.nn.functional.cross_entropy(scaled, self.labels, reduction="none")
         own = scores.gather(1, self.labels[:, None])[:, 0]
-        if self.name == "targeted":
-            assert self.targets is not None
+        if self.targets is not None:
             gap = scores.gather(1, self.targets[:, None])[:, 0] - own
-            return gap / _height(scores, places=4) if scores.shape[1] > 3 else gap
+            return gap / _height(scores, places=4) if self.name == "targeted" and scores.shape[1] > 3 else gap
         gap = _other(scores, self.labels) - own
         return gap if self.name == "margin" else gap / _height(scores, places=3)
 
