@@ -74,21 +74,32 @@ def _hold_limits(  # noqa: PLR0911 - one return for each way it can end
 
 
 def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subject) -> Held:
-    """A field of all evidence of that type that runs of these checks on this subject produced; the worst of it holds."""
+    """A field of all evidence of that type that runs of these checks on this subject produced; see `by_lowest`."""
     wanted = f"{requirement.field} {_show_test(requirement)}"
     run = latest_run(facts, requirement.check, subject)
-    held = [
-        _hold_entry(requirement, entry, one, wanted)
+    found = [
+        (entry, one)
         for one in facts.runs
         if one.subject == subject.urn and fnmatchcase(one.check, requirement.check)
         for entry in facts.evidence
         if entry.predicate_type == requirement.predicate and entry.id in one.evidence
     ]
-    if held:
-        return max(held, key=lambda one: _WORSE.index(one.state))
+    if found:
+        lowest = _lowest(found, requirement.by_lowest) if requirement.by_lowest is not None else None
+        held = [_hold_entry(requirement, entry, one, wanted) for entry, one in lowest or found]
+        choose = min if lowest else max
+        return choose(held, key=lambda one: _WORSE.index(one.state))
     if run is not None and run.outcome == "not_applicable":
         return Held("not_applicable", wanted, "not applicable", run.reason, (), run.evidence)
     return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
+
+
+def _lowest(found: list[tuple[EvidenceEntry, RunEntry]], path: str) -> list[tuple[EvidenceEntry, RunEntry]] | None:
+    """Those with the lowest number; None where one has no number, since it might be the lowest."""
+    values = [_field(entry.predicate, path) for entry, _ in found]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return None
+    return [one for one, value in zip(found, values, strict=True) if value == min(values)]
 
 
 def _hold_entry(requirement: EvidenceRequirement, entry: EvidenceEntry, run: RunEntry, wanted: str) -> Held:

@@ -111,6 +111,9 @@ class EvidenceRequirement(Record):
     at_most: float | None = None
     unknown_if: tuple[str | int | float | bool, ...] = ()
     """Values that say the evidence itself cannot be relied on."""
+    by_lowest: str | None = None
+    """Dotted path of a number: where checks gave several pieces, those with the lowest one decide, and one of them that passes
+    suffices, as a doubt about the weaker of two attacks does not matter. Without it every piece must pass."""
 
     @model_validator(mode="after")
     def _some_test(self) -> Self:

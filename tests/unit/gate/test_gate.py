@@ -396,3 +396,48 @@ def test_what_a_smaller_suite_leaves_out_stands_in_the_way_only_of_rules_that_re
     assert judge(replace(facts, runs=(*facts.runs, stronger))).verdict == "allow"
     avoided = stronger.model_copy(update={"code": "deselected"})
     assert judge(replace(facts, runs=(*facts.runs, avoided))).verdict == "needs-review"
+
+
+def attacked(*attacks: tuple[str, str, float | None]) -> Facts:
+    """Good facts with these attacks in place of the one: check, health verdict, robust accuracy."""
+    facts = good_facts()
+    runs, entries = [], []
+    for number, (check, health, robust) in enumerate(attacks):
+        digest = f"{0xAA + number:064x}"
+        runs.append(run(check, MODEL).model_copy(update={"evidence": (digest,), "reason": f"{check} said so"}))
+        predicate = {"health_verdict": health} | ({} if robust is None else {"robust_accuracy": robust})
+        entries.append(
+            EvidenceEntry(id=digest, predicate_type=EVASION_PREDICATE, subject={}, predicate=predicate)
+        )  # fmt: skip
+    observed = tuple(
+        replace(item, run=runs[0], evidence=runs[0].evidence) if item.run.check == "evasion.pgd" else item
+        for item in facts.observed
+    )
+    kept = tuple(one for one in facts.runs if one.check != "evasion.pgd")
+    return replace(facts, runs=(*kept, *runs), evidence=(facts.evidence[0], *entries), observed=observed)
+
+
+@pytest.mark.parametrize(
+    ("attacks", "state"),
+    [
+        ([("evasion.ensemble", "sound", 0.8), ("evasion.pgd", "doubtful", 0.9)], "pass"),
+        ([("evasion.ensemble", "doubtful", 0.8), ("evasion.pgd", "sound", 0.9)], "unknown"),
+        ([("evasion.ensemble", "sound", 0.9), ("evasion.boundary", "doubtful", 0.9)], "pass"),
+        ([("evasion.ensemble", "sound", 0.8), ("evasion.pgd", "doubtful", None)], "unknown"),
+    ],
+)
+def test_the_strongest_of_several_attacks_must_have_worked(attacks, state):
+    for order in (attacks, attacks[::-1]):
+        assert state_of(judge(attacked(*order)), "attack-sound") == state
+
+
+def test_other_evidence_of_an_attack_neither_counts_nor_hides_what_does():
+    """A check of the same family that passed with another predicate, and one that a larger suite contains."""
+    facts = attacked(("evasion.ensemble", "sound", 0.8))
+    geometry = run("evasion.geometry", MODEL, evidence="other")
+    patch = run("evasion.patch", MODEL, "skipped").model_copy(update={"code": "suite"})
+    facts = replace(facts, runs=(*facts.runs, geometry, patch))
+    assert state_of(judge(facts), "attack-sound") == "pass"
+    assert judge(facts).verdict == "allow"
+    alone = replace(good_facts(), runs=(*good_facts().runs[:-1], geometry, patch))
+    assert state_of(judge(alone), "attack-sound") == "unknown"
