@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from heliotrope import __version__
-from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.evaluating import Evaluation, evaluate
 from heliotrope.attack.ensemble.presets import PRESETS, PresetName
 from heliotrope.attack.ensemble.proving import certifier_of_module
@@ -27,13 +27,25 @@ from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate, T
 from heliotrope.core.records import content_id
 from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import RunContext, Task
+from heliotrope.subjects.checkpoint import Checkpoint
 from heliotrope.subjects.planning import ModelTask
 from heliotrope.subjects.prepare import Prepared, batch_size
 from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 from heliotrope.subjects.torch_model import approximation_of
 
-__all__ = ["Method", "attack_by_gradients", "effective_threat", "preset_of", "samples_of"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Measured",
+    "Method",
+    "attack_by_gradients",
+    "effective_threat",
+    "measure_by_gradients",
+    "preset_of",
+    "samples_of",
+]
 
 _QUICK_DRAWS, _DRAWS = 4, 10
 """Of a random model, when none are configured."""
@@ -47,8 +59,27 @@ _ENSEMBLE_SAMPLES = 500
 """Of suites below deep where no number is configured: the reference takes as many for a first look."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of an attack, sample by sample and as evidence."""
+
+    predicate: EvasionPredicate
+    samples: Samples
+    result: AttackResult
+    proven: "torch.Tensor | None"
+    """Which samples are proven; None where none is."""
+
+
 def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, method: Method = "pgd") -> CheckResult:
     """What `evasion.pgd` and `evasion.ensemble` do, for a model and data at hand."""
+    parameters = prepared.parameters
+    predicate = measure_by_gradients(task, prepared, context, method).predicate
+    suite = parameters.suite or "standard"
+    return conclude(task, prepared.model.digests, predicate, parameters.threat, suite=suite)
+
+
+def measure_by_gradients(task: Task, prepared: Prepared, context: RunContext, method: Method) -> Measured:
+    """Attack, let rivals try, look at the health of it all."""
     parameters = prepared.parameters
     threat = effective_threat(parameters, method)
     samples = _samples(prepared, task.seed, method)
@@ -107,8 +138,7 @@ def attack_by_gradients(task: Task, prepared: Prepared, context: RunContext, met
         samples=context.store(stored, "application/x-npz") if clean > robust else None,
         data=prepared.data.digests,
     )
-    suite = parameters.suite or "standard"
-    return conclude(task, prepared.model.digests, predicate, parameters.threat, suite=suite)
+    return Measured(predicate, samples, result, known.proven if predicate.certified and known is not None else None)
 
 
 def effective_threat(parameters: ModelTask, method: Method = "pgd") -> ThreatModel:

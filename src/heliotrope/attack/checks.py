@@ -9,6 +9,7 @@ from heliotrope.attack.by_gradients import Method, attack_by_gradients, effectiv
 from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
 from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
+from heliotrope.attack.judging import judge_by_gradients, judge_by_search, judge_by_votes
 from heliotrope.attack.search.check import evasion_search
 from heliotrope.attack.text.check import evasion_text
 from heliotrope.attack.variation.geometry_check import evasion_geometry
@@ -34,6 +35,9 @@ __all__ = [
     "evasion_search",
     "evasion_text",
     "evasion_universal",
+    "judge_by_gradients",
+    "judge_by_search",
+    "judge_by_votes",
 ]
 
 _SECONDS_PER_PASS = 1.2e-4

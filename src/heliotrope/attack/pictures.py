@@ -4,12 +4,12 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import norms
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import AttackResult, Samples
 from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel
 from heliotrope.engine.interface import RunContext
+from heliotrope.subjects.balls import norms
 
 if TYPE_CHECKING:
     import numpy as np

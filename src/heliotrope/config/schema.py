@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from heliotrope.config.hardening import HardenConfig
 from heliotrope.core.predicates.behaviour import Norm
 from heliotrope.core.predicates.scan import ScanAllowance
 from heliotrope.core.records import MAX_SAFE_INTEGER, Record
@@ -280,6 +281,8 @@ class ModelConfig(Record):
     declared: DeclaredConfig = DeclaredConfig()
     smoothing: SmoothingConfig | None = None
     """Set when the model is used by votes over noisy copies of its input."""
+    harden: HardenConfig | None = None
+    """How `helio harden` makes it more robust; it needs data.train."""
     properties: tuple[str, ...] = ()
     """ONNX: files in VNN-LIB that say which outputs would be unsafe for which inputs; each is proven or broken."""
 

@@ -143,6 +143,8 @@ class CheckDescriptor:
     """Rules that its findings name, as far as Heliotrope itself does not bring them."""
     documentation: str = ""
     """Where it is described, for a check of another package."""
+    on_request: bool = False
+    """Planned only where it is named: no suite contains it."""
 
     @property
     def built_in(self) -> bool:

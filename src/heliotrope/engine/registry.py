@@ -60,10 +60,12 @@ def check(
     modules: tuple[str, ...] = (),
     rules: tuple[Rule, ...] = (),
     docs: str = "",
+    on_request: bool = False,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a check. Ids are unique; a second registration under one id is an error.
 
-    A check of another package names the `rules` its findings use, and where it is described (`docs`, an address).
+    A check of another package names the `rules` its findings use, and where it is described (`docs`, an address). One that is
+    `on_request` belongs to no suite: it runs where `--only`, or a command of its own, names it.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
@@ -82,6 +84,7 @@ def check(
             function=function,
             rules=rules,
             documentation=docs,
+            on_request=on_request,
         )
         known = _registered.get(id)
         if known is not None and known.function.__module__ != function.__module__:

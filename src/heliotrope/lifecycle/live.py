@@ -26,10 +26,8 @@ from heliotrope.engine.runner import Recorded
 from heliotrope.gate import decide, exit_code_of, model_policy
 from heliotrope.lifecycle.assembly import facts_of
 from heliotrope.subjects.checking import ModelCheck, OpenedFunction, model_checks
-from heliotrope.subjects.data import LabelledImages
-from heliotrope.subjects.images import ImageDataset
 from heliotrope.subjects.interface import Opened
-from heliotrope.subjects.prepare import Prepared
+from heliotrope.subjects.prepare import prepared_of
 from heliotrope.subjects.torch_model import TorchModel
 
 __all__ = ["LiveAssessment", "assess_live", "attack_live"]
@@ -168,10 +166,7 @@ def _no_threat(opened: Opened) -> Outcome | None:
 
 def _by_gradients(method: Literal["pgd", "ensemble"]) -> OpenedFunction:
     def run(opened: Opened, context: RunContext) -> CheckResult:
-        assert isinstance(opened.model, TorchModel)
-        assert isinstance(opened.data, ImageDataset)
-        images = LabelledImages(opened.data.inputs, opened.data.answers.astype("int64"), opened.data.digests)
-        return attack_by_gradients(opened.task, Prepared(opened.parameters, opened.model, images), context, method)
+        return attack_by_gradients(opened.task, prepared_of(opened), context, method)
 
     return run
 

@@ -55,6 +55,10 @@ class Selection:
             return "not a model that was named"
         return None
 
+    def asks_for(self, check: str) -> bool:
+        """Whether the check is named, by more than a wildcard for everything."""
+        return any(fnmatchcase(check, pattern) for pattern in self.only if pattern.strip("*"))
+
     def excludes(self, check: str) -> str | None:
         """Why a check is left out, or None."""
         if self.only and not any(fnmatchcase(check, pattern) for pattern in self.only):
@@ -82,7 +86,8 @@ def plan(project: Project, selection: Selection) -> list[PlannedRun]:
     descriptors = sorted(checks(), key=lambda item: (item.applies_to != "project", _SUITES.index(item.cost), item.id))
     selection.require_known([descriptor.id for descriptor in descriptors])
     selection.require_models([model.name for model in project.config.models] if project.config else [])
-    return [run for descriptor in descriptors for run in _plan_check(descriptor, project, selection)]
+    wanted = [one for one in descriptors if not one.on_request or selection.asks_for(one.id)]
+    return [run for descriptor in wanted for run in _plan_check(descriptor, project, selection)]
 
 
 def _plan_check(descriptor: CheckDescriptor, project: Project, selection: Selection) -> list[PlannedRun]:
@@ -101,7 +106,7 @@ def _preset(descriptor: CheckDescriptor, planned: Planned, project: Project, sel
     reason = selection.excludes(descriptor.id) or selection.excludes_subject(planned.subject)
     if reason is not None:
         return Skipped(code="deselected", reason=reason)
-    if _SUITES.index(descriptor.cost) > _SUITES.index(project.suite):
+    if not descriptor.on_request and _SUITES.index(descriptor.cost) > _SUITES.index(project.suite):
         return Skipped(code="suite", reason=f"not part of the {project.suite} suite: use --suite {descriptor.cost}")
     return None
 

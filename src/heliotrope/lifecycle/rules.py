@@ -4,6 +4,7 @@ from heliotrope.attack.rules import RULES as ATTACK_RULES
 from heliotrope.core.findings import Rule
 from heliotrope.engine.registry import checks
 from heliotrope.explain.rules import RULES as EXPLAIN_RULES
+from heliotrope.harden.rules import RULES as HARDEN_RULES
 from heliotrope.quality.rules import RULES as QUALITY_RULES
 from heliotrope.scan import analysers
 from heliotrope.scan.rules import RULES as SCAN_RULES
@@ -14,7 +15,7 @@ __all__ = ["all_rules", "own_rules"]
 
 def own_rules() -> tuple[Rule, ...]:
     """Every rule that Heliotrope itself brings, by id."""
-    rules = (*SCAN_RULES, *SUPPLY_RULES, *QUALITY_RULES, *ATTACK_RULES, *EXPLAIN_RULES)
+    rules = (*SCAN_RULES, *SUPPLY_RULES, *QUALITY_RULES, *ATTACK_RULES, *EXPLAIN_RULES, *HARDEN_RULES)
     return tuple(sorted(rules, key=lambda rule: rule.id))
 
 

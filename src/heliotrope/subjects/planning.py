@@ -22,6 +22,10 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 _MODEL_INPUTS = frozenset({"weights", "loader"})
 
 
+_OF_SOME: dict[str, object] = {"threat": None, "smoothing": None, "harden": None, "properties": ()}
+"""Fields of a model that few checks look at; for the others they are taken out, so that changing them makes nothing run again."""
+
+
 class ModelTask(Record):
     """The parameters of a dynamic check of one model. What the check does not use is null, so that it may be reused."""
 
@@ -37,11 +41,13 @@ def plan_models(
     needs: tuple[Need, ...],
     formats: tuple[ModelFormat, ...] | None = ("torch",),
     sampled: bool = False,
+    keeps: tuple[str, ...] = (),
 ) -> Iterator[Planned]:
     """One Planned for each model of heliotrope.yaml whose format is named, with what is not filled as `missing`.
 
     `formats` None: every model, also one whose format nothing tells: then `format` is missing. `sampled`: the check
-    takes a sample, so `sample` and suite belong to its parameters; checks that need a threat always do.
+    takes a sample, so `sample` and suite belong to its parameters; checks that need a threat always do. `keeps`: which of
+    smoothing, harden and properties the check sees.
     """
     if project.config is None:
         return
@@ -49,7 +55,7 @@ def plan_models(
         descriptor = format_of(model)
         if formats is not None and (descriptor is None or descriptor.format not in formats):
             continue
-        yield _planned(project, index, model, descriptor, needs, sampled=sampled or "threat" in needs)
+        yield _planned(project, index, model, descriptor, needs, sampled=sampled or "threat" in needs, keeps=keeps)
 
 
 def _planned(
@@ -60,6 +66,7 @@ def _planned(
     needs: tuple[Need, ...],
     *,
     sampled: bool,
+    keeps: tuple[str, ...] = (),
 ) -> Planned:
     config = project.config
     assert config is not None
@@ -75,7 +82,7 @@ def _planned(
             name=model.name,
         ),
         parameters=ModelTask(
-            model=kept.model_copy(update={"threat": None, "smoothing": None, "properties": ()}),
+            model=kept.model_copy(update={key: value for key, value in _OF_SOME.items() if key not in keeps}),
             threat=threat,
             sample=config.sample if sampled else None,
             suite=project.suite if sampled else None,

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from heliotrope.core.errors import InputError
 from heliotrope.engine.interface import Task
 from heliotrope.subjects.data import LabelledImages, load_images, require_classes
+from heliotrope.subjects.images import ImageDataset
+from heliotrope.subjects.interface import Opened
 from heliotrope.subjects.planning import ModelTask
 from heliotrope.subjects.torch_model import TorchModel, load_model
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Prepared", "batch_size", "batches", "prepare"]
+__all__ = ["Prepared", "batch_size", "batches", "prepare", "prepared_of"]
 
 MAX_BATCH = 256
 """Larger batches gain nothing on a CPU."""
@@ -44,6 +46,17 @@ def prepare(task: Task) -> Prepared:
     loaded = load_model(model, root=root, probe=data.images, seed=task.seed, expected=task.inputs)
     require_classes(data.labels, loaded.classes)
     return Prepared(parameters, loaded, data)
+
+
+def prepared_of(opened: Opened) -> Prepared:
+    """The same of a model that is open already. Raises InputError for what is no torch model on images or arrays."""
+    if not isinstance(opened.model, TorchModel) or not isinstance(opened.data, ImageDataset):
+        raise InputError(
+            f"{opened.parameters.model.name!r} is a model of the kind {opened.model.format} on {opened.data.kind}",
+            hint="gradients are followed through torch models on images or arrays",
+        )
+    images = LabelledImages(opened.data.inputs, opened.data.answers.astype("int64"), opened.data.digests)
+    return Prepared(opened.parameters, opened.model, images)
 
 
 def batches(total: int, size: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ErrorMoments", "exact_interval", "mean_interval"]
+__all__ = ["ErrorMoments", "exact_interval", "mean_interval", "paired_interval"]
 
 
 def exact_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
@@ -31,6 +31,25 @@ def exact_interval(successes: int, n: int, confidence: float = 0.95) -> Interval
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
     return Interval(low=low, high=high, confidence=confidence, method="clopper-pearson")
+
+
+def paired_interval(gained: int, lost: int, n: int, confidence: float = 0.95) -> Interval:
+    """A two-sided interval of (gained - lost) / n: by how much a share rose when the same n samples were judged twice.
+
+    gained: samples that are right only afterwards; lost: only before. Both shares have an exact interval at half the error
+    (Bonferroni), so that the promised confidence holds for every n; it is wider than approximate intervals.
+    Raises ValueError when the counts cannot be.
+    """
+    if gained < 0 or lost < 0 or gained + lost > n:
+        raise ValueError(f"gained and lost must lie in 0..n together, got {gained} and {lost} of {n}")
+    each = (1 + confidence) / 2
+    up, down = exact_interval(gained, n, each), exact_interval(lost, n, each)
+    return Interval(
+        low=max(up.low - down.high, -1.0),
+        high=min(up.high - down.low, 1.0),
+        confidence=confidence,
+        method="paired-clopper-pearson",
+    )
 
 
 def mean_interval(mean: float, deviation: float, n: int, confidence: float = 0.95) -> Interval | None:

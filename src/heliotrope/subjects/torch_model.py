@@ -1,7 +1,8 @@
 """A torch image classifier by the loader contract: module:function, called without arguments, returns an nn.Module."""
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from heliotrope.subjects.interface import Column
+    from heliotrope.subjects.interface import Column, Opened
 
-__all__ = ["TorchModel", "approximation_of", "load_model", "open_model", "wrap_module"]
+__all__ = [
+    "TorchModel",
+    "approximation_of",
+    "load_model",
+    "open_model",
+    "reopened_from",
+    "trained_by",
+    "wrap_module",
+]
 
 _PROBE_ROWS = 4
 _ROW_SUM_TOLERANCE = 1e-3
@@ -155,6 +164,60 @@ def wrap_module(
 
     names = model.labels or tuple(str(label) for label in range(classes))
     return TorchModel(module, logits, classes, names, device=device)
+
+
+def reopened_from(
+    model: ModelConfig, path: Path | None, opened: "Opened", *, probe: "NDArray[np.float32]"
+) -> TorchModel:
+    """The same architecture with weights from another file, as they would be served; None: with its own weights.
+
+    By the loader where there is one, else a copy of the module. Runs code of the project.
+    """
+    root = Path(opened.task.root)
+    if model.loader is not None and path is not None:
+        named = model.model_copy(update={"path": str(path)})
+        loaded = load_model(named, root=root, probe=probe, seed=opened.task.seed)
+        return replace(loaded, digests={path.name: read_file(path, what="weights", expected=None).sha256})
+    if not isinstance(opened.model, TorchModel):
+        raise InputError(f"model {model.name!r} is no torch network")
+    module = copy.deepcopy(opened.model.module)
+    digests = opened.model.digests
+    if path is not None:
+        weights = read_file(path, what="weights", expected=None)
+        load_weights(module, weights)
+        digests = {path.name: weights.sha256}
+    return replace(wrap_module(module, model, root=root, probe=probe), digests=digests)
+
+
+def trained_by(root: Path, name: str, module: "torch.nn.Module", training: object) -> None:
+    """Let the team's function train a module; what it returns is taken over. Runs code of the project.
+
+    Raises InputError where it returns something else than a module of the same architecture, or weights that are no numbers.
+    """
+    import torch
+
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    module.train()
+    function = find_function(root, name, "harden.train")
+    with calling_project_code(root, f"harden.train {name}"):
+        found = function(module, training)
+    if found is not None and found is not module:
+        if not isinstance(found, torch.nn.Module):
+            kind = printable(type(found).__name__)
+            raise InputError(f"harden.train {name} returned {kind}", hint="return the trained module, or nothing")
+        theirs, own = found.state_dict(), module.state_dict()
+        if {key: value.shape for key, value in theirs.items()} != {key: value.shape for key, value in own.items()}:
+            raise InputError(
+                f"harden.train {name} returned a network of another architecture",
+                hint="what is judged is what the loader returns with the trained weights in it",
+            )
+        module.load_state_dict(theirs)
+    module.eval()
+    if not all(bool(value.isfinite().all()) for value in module.state_dict().values() if value.is_floating_point()):
+        raise InputError(
+            f"harden.train {name} left weights that are NaN or infinite", hint="set a smaller learning rate"
+        )
 
 
 def approximation_of(root: Path, name: str) -> "Callable[[torch.Tensor], torch.Tensor]":

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from heliotrope.attack.certify import certifier_of
-from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.evaluating import evaluate
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import Samples
 from heliotrope.core.errors import InputError, SystemRefusedError
+from heliotrope.subjects.checkpoint import Checkpoint
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 from torch import nn  # noqa: E402
@@ -147,7 +147,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.unit.attack.test_ensemble import linear, samples_of, described
 from heliotrope.attack.certify import certifier_of
-from heliotrope.attack.ensemble.checkpoint import Checkpoint
+from heliotrope.subjects.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.evaluating import evaluate
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.core.predicates.behaviour import ThreatModel

@@ -11,9 +11,9 @@ from heliotrope.attack.interface import Budget, Samples
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 from torch import nn  # noqa: E402
 
-from heliotrope.attack.gradients.balls import lengths_of, norms  # noqa: E402
 from heliotrope.attack.gradients.fab import BoundaryWalk  # noqa: E402
 from heliotrope.attack.gradients.planes import onto_plane  # noqa: E402
+from heliotrope.subjects.balls import lengths_of, norms  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from heliotrope.attack.gradients.apgd import checkpoints
 from heliotrope.attack.gradients.approximation import approximated
-from heliotrope.attack.gradients.balls import ball_around, lengths_of
 from heliotrope.attack.gradients.campaign import GradientAttack, apgd_passes, campaign, pgd_passes
 from heliotrope.attack.gradients.losses import Objective, suited
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import Budget, Samples
 from heliotrope.core.errors import InputError
 from heliotrope.core.predicates.behaviour import ThreatModel
+from heliotrope.subjects.balls import ball_around, lengths_of
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 pytestmark = pytest.mark.torch

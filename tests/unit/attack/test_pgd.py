@@ -3,11 +3,11 @@ import math
 import pytest
 
 from heliotrope.attack.gradients import campaign, curve
-from heliotrope.attack.gradients.balls import norms
 from heliotrope.attack.gradients.curve import curve_radii
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import Samples
 from heliotrope.core.errors import InputError
+from heliotrope.subjects.balls import norms
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 pytestmark = pytest.mark.torch

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from heliotrope.attack.gradients.balls import lengths_of
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.gradients.square import SquareAttack, share_of_side
 from heliotrope.attack.interface import Budget, Samples
+from heliotrope.subjects.balls import lengths_of
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 pytestmark = pytest.mark.torch

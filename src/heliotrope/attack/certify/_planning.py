@@ -8,7 +8,7 @@ from heliotrope.config.schema import ModelConfig
 from heliotrope.core.outcomes import NotApplicable
 from heliotrope.engine.interface import Planned, Project
 from heliotrope.subjects.formats import format_of
-from heliotrope.subjects.planning import ModelTask, Need, plan_models
+from heliotrope.subjects.planning import Need, plan_models
 
 __all__ = ["plan_certificates"]
 
@@ -32,7 +32,7 @@ def plan_certificates(
     if project.config is None:
         return
     models = {model.name: model for model in project.config.models}
-    for planned in plan_models(project, needs=needs, formats=None):
+    for planned in plan_models(project, needs=needs, formats=None, keeps=keeps):
         model = models[planned.subject.name]
         if not wanted(model):
             continue
@@ -43,8 +43,6 @@ def plan_certificates(
             if missing and not requires_networks:
                 continue
             extra, modules = "certify", (*modules, *_NETWORK_MODULES)
-        task = ModelTask.model_validate(planned.parameters.document())
-        kept = task.model.model_copy(update={key: getattr(model, key) for key in keeps})
         outcome = planned.outcome
         if model.task == "tabular-regression":
             outcome = NotApplicable(
@@ -53,7 +51,6 @@ def plan_certificates(
             )
         yield replace(
             planned,
-            parameters=task.model_copy(update={"model": kept}),
             estimate_seconds=estimate,
             extra=extra,
             modules=tuple(dict.fromkeys(modules)),

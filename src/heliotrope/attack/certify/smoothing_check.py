@@ -1,12 +1,14 @@
 """certificate.smoothing: what the votes over noisy copies prove, for models that are used that way."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from heliotrope.attack.certify._evidence import histogram
 from heliotrope.attack.certify._planning import plan_certificates
-from heliotrope.attack.certify.smoothing import ABSTAINED, Smoothing, linf_radius, smooth
+from heliotrope.attack.certify.smoothing import ABSTAINED, Smoothed, Smoothing, linf_radius, smooth
 from heliotrope.attack.outcome import ticker
-from heliotrope.config.schema import ModelConfig
+from heliotrope.config.schema import ModelConfig, SmoothingConfig, ThreatConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.evidence import statement
 from heliotrope.core.measurements import Measurement
@@ -22,7 +24,11 @@ from heliotrope.subjects.planning import ModelTask, Need
 from heliotrope.subjects.sampling import choose_rows
 from heliotrope.subjects.statistics import exact_interval
 
-__all__ = ["certificate_smoothing", "smooth_opened"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Voted", "certificate_smoothing", "smooth_opened", "vote"]
 
 _SECONDS = 60.0
 
@@ -51,17 +57,31 @@ def certificate_smoothing(task: Task, context: RunContext) -> CheckResult:
         return smooth_opened(opened, context)
 
 
-def smooth_opened(opened: Opened, context: RunContext) -> CheckResult:
-    """What `certificate.smoothing` does, for a model and data at hand."""
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """What the votes say of each sample."""
+
+    smoothing: SmoothingConfig
+    threat: ThreatConfig
+    rows: "NDArray[np.int64]"
+    found: Smoothed
+    right: "NDArray[np.bool_]"
+    """Whether the votes name the right class."""
+    certified: "NDArray[np.bool_]"
+    """Whether they do so for every change within the threat."""
+
+
+def vote(opened: Opened, context: RunContext, *, sample: int | None = None) -> Voted:
+    """Count votes over noisy copies of at most so many samples; None: as many as smoothing says.
+
+    Raises InputError where the model does not vote, or is one of tables.
+    """
     model, threat = opened.parameters.model, opened.parameters.threat
     declared = model.smoothing
     if declared is None or threat is None:
         raise InputError(f"model {model.name!r} lacks smoothing or a threat", hint="fill smoothing and threat")
-    if opened.data.kind == "table":
-        fact = "data.evaluate is a table, whose columns have no common scale for noise"
-        return CheckResult(outcome=NotApplicable(reason="noise is added to images and plain arrays", facts=(fact,)))
-    batch = opened.data.take(choose_rows(len(opened.data), declared.sample, opened.task.seed))
-    inputs, labels, n = as_array(batch.inputs), batch.answers.astype("int64"), len(batch)
+    batch = opened.data.take(choose_rows(len(opened.data), sample or declared.sample, opened.task.seed))
+    inputs, labels = as_array(batch.inputs), batch.answers.astype("int64")
     smoothing = Smoothing(
         sigma=declared.sigma,
         votes=declared.votes,
@@ -73,7 +93,17 @@ def smooth_opened(opened: Opened, context: RunContext) -> CheckResult:
     found = smooth(opened.model.scores, inputs, smoothing, seed=opened.task.seed, rows=batch.rows, tick=tick)
     right = found.prediction == labels
     reach = found.radius if threat.norm == "L2" else linf_radius(found.radius, inputs[0].size)
-    certified = int((right & (reach >= threat.eps)).sum())
+    return Voted(declared, threat, batch.rows, found, right, right & (reach >= threat.eps))
+
+
+def smooth_opened(opened: Opened, context: RunContext) -> CheckResult:
+    """What `certificate.smoothing` does, for a model and data at hand."""
+    if opened.data.kind == "table":
+        fact = "data.evaluate is a table, whose columns have no common scale for noise"
+        return CheckResult(outcome=NotApplicable(reason="noise is added to images and plain arrays", facts=(fact,)))
+    voted = vote(opened, context)
+    declared, threat, found, right = voted.smoothing, voted.threat, voted.found, voted.right
+    n, certified = len(right), int(voted.certified.sum())
     interval = exact_interval(certified, n)
     predicate = SmoothingPredicate(
         sigma=declared.sigma,

@@ -8,7 +8,6 @@ from heliotrope import __version__
 from heliotrope.attack.decision.health import examine_boundary
 from heliotrope.attack.decision.hopskipjump import HopSkipJump
 from heliotrope.attack.decision.interface import BoundaryState
-from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.outcome import conclude, ticker
 from heliotrope.attack.search.evidence import choose_examples, pack, show
@@ -25,6 +24,7 @@ from heliotrope.core.runs import CheckResult
 from heliotrope.engine.interface import RunContext
 from heliotrope.subjects.batching import as_array, rows_at_once
 from heliotrope.subjects.checking import model_check
+from heliotrope.subjects.checkpoint import Checkpoint
 from heliotrope.subjects.interface import Opened
 from heliotrope.subjects.planning import is_table
 from heliotrope.subjects.sampling import choose_rows, sample_size

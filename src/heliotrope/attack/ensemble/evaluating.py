@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from heliotrope.attack.certify.interface import Budget as ProofBudget
 from heliotrope.attack.certify.interface import Certifier, Region
 from heliotrope.attack.certify.probe import probe
-from heliotrope.attack.ensemble.checkpoint import Checkpoint
 from heliotrope.attack.ensemble.presets import PresetName, square_of, white_box_of
 from heliotrope.attack.gradients.campaign import Campaign, Pass
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.health.examined import Rival
 from heliotrope.attack.interface import AttackResult, Budget, Samples, part_of
 from heliotrope.core.predicates.behaviour import ThreatModel
+from heliotrope.subjects.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import torch

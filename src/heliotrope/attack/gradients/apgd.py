@@ -8,11 +8,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from heliotrope.attack.gradients.balls import Ball, per_sample
 from heliotrope.attack.gradients.book import Book
 from heliotrope.attack.gradients.losses import Objective
 from heliotrope.attack.gradients.model import Climb, GradientModel
 from heliotrope.attack.interface import Outcomes, Tick
+from heliotrope.subjects.balls import Ball, per_sample
 
 if TYPE_CHECKING:
     import torch

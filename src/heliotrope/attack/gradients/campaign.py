@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from heliotrope.attack.gradients.apgd import ascend
-from heliotrope.attack.gradients.balls import ball_around, lengths_of
 from heliotrope.attack.gradients.batches import in_batches
 from heliotrope.attack.gradients.losses import MAX_TARGETS, LossName, Objective, ranked_targets, suited
 from heliotrope.attack.gradients.model import GradientModel
@@ -17,6 +16,7 @@ from heliotrope.attack.gradients.pgd import descend
 from heliotrope.attack.gradients.starts import random_points
 from heliotrope.attack.interface import Attack, AttackResult, Budget, Outcomes, Samples, Tick, part_of
 from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
+from heliotrope.subjects.balls import ball_around, lengths_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,13 +3,13 @@
 import math
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import ball_around, lengths_of, shrunk
 from heliotrope.attack.gradients.batches import in_batches
 from heliotrope.attack.gradients.losses import Objective
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.gradients.pgd import descend
 from heliotrope.attack.interface import AttackResult, Outcomes, Samples, Tick
 from heliotrope.core.predicates.behaviour import RestartResult, ThreatModel
+from heliotrope.subjects.balls import ball_around, lengths_of, shrunk
 
 if TYPE_CHECKING:
     import torch

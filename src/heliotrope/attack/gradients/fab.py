@@ -9,7 +9,6 @@ fast adaptive boundary attack (2020), algorithm 1, targeted as in Croce and Hein
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import ball_around, lengths_of, norms, per_sample, units_of
 from heliotrope.attack.gradients.batches import in_batches
 from heliotrope.attack.gradients.book import Book
 from heliotrope.attack.gradients.losses import Objective, ranked_targets
@@ -17,6 +16,7 @@ from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.gradients.planes import onto_plane
 from heliotrope.attack.gradients.starts import random_points
 from heliotrope.attack.interface import Attack, Budget, Outcomes, Samples, Tick, part_of
+from heliotrope.subjects.balls import ball_around, lengths_of, norms, per_sample, units_of
 
 if TYPE_CHECKING:
     import torch

@@ -5,11 +5,11 @@ Source: Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models re
 
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import Ball
 from heliotrope.attack.gradients.book import Book
 from heliotrope.attack.gradients.losses import Objective
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import Outcomes, Tick
+from heliotrope.subjects.balls import Ball
 
 if TYPE_CHECKING:
     import torch

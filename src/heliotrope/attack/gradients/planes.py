@@ -5,7 +5,7 @@ Source: Croce and Hein: Minimally distorted adversarial examples with a fast ada
 
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import per_sample
+from heliotrope.subjects.balls import per_sample
 
 if TYPE_CHECKING:
     import torch

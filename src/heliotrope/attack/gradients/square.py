@@ -8,12 +8,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import Ball, ball_around, per_sample
 from heliotrope.attack.gradients.batches import in_batches
 from heliotrope.attack.gradients.book import Book
 from heliotrope.attack.gradients.losses import Objective
 from heliotrope.attack.gradients.model import Climb, GradientModel
 from heliotrope.attack.interface import Attack, Budget, Outcomes, Samples, Tick, part_of
+from heliotrope.subjects.balls import Ball, ball_around, per_sample
 
 if TYPE_CHECKING:
     import torch

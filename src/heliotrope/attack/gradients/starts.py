@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import Ball
 from heliotrope.attack.interface import Samples
+from heliotrope.subjects.balls import Ball
 
 if TYPE_CHECKING:
     import torch

@@ -3,11 +3,11 @@
 import io
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import lengths_of
 from heliotrope.attack.gradients.model import REDRAWS, REDRAWS_MISLED
 from heliotrope.attack.health.examined import SCORE_TOLERANCE, Examined, as_float32
 from heliotrope.attack.health.indicator import clearly_above
 from heliotrope.core.predicates.behaviour import HealthIndicator
+from heliotrope.subjects.balls import lengths_of
 
 if TYPE_CHECKING:
     import torch

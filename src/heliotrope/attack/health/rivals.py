@@ -7,7 +7,6 @@ Obfuscated gradients give a false sense of security, 2018; Carlini et al.: On ev
 import math
 from typing import TYPE_CHECKING
 
-from heliotrope.attack.gradients.balls import Ball, ball_around, lengths_of
 from heliotrope.attack.gradients.batches import in_batches
 from heliotrope.attack.gradients.losses import ranked_targets
 from heliotrope.attack.gradients.model import GradientModel
@@ -15,6 +14,7 @@ from heliotrope.attack.health.examined import FEW, Rival
 from heliotrope.attack.health.indicator import clearly_above
 from heliotrope.attack.interface import AttackResult, Samples
 from heliotrope.core.predicates.behaviour import HealthIndicator, HealthState, RestartResult, ThreatModel
+from heliotrope.subjects.balls import Ball, ball_around, lengths_of
 
 if TYPE_CHECKING:
     import numpy as np

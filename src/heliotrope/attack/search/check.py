@@ -1,7 +1,9 @@
 """The share of inputs that stay right when an attacker may change them a little and can only ask: no gradients needed."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heliotrope.attack.health.indicator import health_verdict
 from heliotrope.attack.outcome import capped, conclude, ticker
@@ -30,7 +32,11 @@ from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval
 from heliotrope.subjects.torch_model import TorchModel
 
-__all__ = ["evasion_search", "threat_of"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Found", "evasion_search", "measure_by_search", "threat_of"]
 
 _QUESTIONS_A_VALUE = 10
 """Of each attempt on a sample, for every value that may change: a gradient says in one step what a question says of one."""
@@ -76,13 +82,32 @@ def _not_for(model: ModelConfig) -> NotApplicable | None:
 )
 def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
     """Attack evaluation samples by asking. Inconclusive when a health indicator failed; floors are for policy to set."""
+    found = measure_by_search(opened, context)
+    if isinstance(found, Inconclusive):
+        return CheckResult(outcome=found)
+    return conclude(opened.task, opened.model.digests, found.predicate, opened.parameters.threat, found.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of a search, sample by sample and as evidence."""
+
+    predicate: EvasionPredicate
+    rows: "NDArray[np.int64]"
+    """Which rows of the data were attacked; those that break the constraints themselves are not."""
+    result: SearchResult
+    note: str
+
+
+def measure_by_search(opened: Opened, context: RunContext) -> Found | Inconclusive:
+    """Attack, let the other attacks that suit the model try, look at the health of it all."""
     threat = threat_of(opened)
     file = _constraints(opened)
     batch, note = _sample(opened, threat)
     batch, left_out = _keeping(opened, batch, threat, file)
     if not len(batch):
         reason = f"no sample keeps the constraints itself{left_out}: correct the constraints or the data"
-        return CheckResult(outcome=Inconclusive(reason=reason))
+        return Inconclusive(reason=reason)
     target = _target(opened, batch, threat, context, file)
     result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.7, "searching"))
     if isinstance(opened.model, TorchModel):
@@ -130,7 +155,7 @@ def evasion_search(opened: Opened, context: RunContext) -> CheckResult:
         samples=context.store(packed.data, packed.media_type) if clean > robust else None,
         data=opened.data.digests | ({"constraints": file.digest} if file is not None else {}),
     )
-    return conclude(opened.task, opened.model.digests, predicate, opened.parameters.threat, note)
+    return Found(predicate, batch.rows, result, note)
 
 
 def threat_of(opened: Opened) -> ThreatModel:

@@ -18,10 +18,10 @@ from heliotrope.attack.certify.nets.bounds import Domain, bound, linear_range  #
 from heliotrope.attack.certify.nets.from_torch import from_torch  # noqa: E402
 from heliotrope.attack.certify.nets.optimised import climb  # noqa: E402
 from heliotrope.attack.certify.nets.rows import Rows  # noqa: E402
-from heliotrope.attack.gradients.balls import ball_around  # noqa: E402
 from heliotrope.attack.gradients.losses import Objective  # noqa: E402
 from heliotrope.attack.gradients.model import GradientModel  # noqa: E402
 from heliotrope.attack.gradients.pgd import descend  # noqa: E402
+from heliotrope.subjects.balls import ball_around  # noqa: E402
 
 pytestmark = pytest.mark.torch
 FAST = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))

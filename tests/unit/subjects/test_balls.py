@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliotrope.attack.gradients.balls import ball_around, norms, shrunk
 from heliotrope.core.predicates.behaviour import ThreatModel
+from heliotrope.subjects.balls import ball_around, norms, shrunk
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
 pytestmark = pytest.mark.torch

@@ -77,7 +77,7 @@ class Checkpoint:
                 os.close(folder)
         except OSError as error:
             raise SystemRefusedError(
-                f"the state of the attack cannot be kept in {printable(str(self.path))}: {error.strerror}",
+                f"the state cannot be kept in {printable(str(self.path))}: {error.strerror}",
                 hint="make room or name another place; the last complete state is still there",
             ) from error
 

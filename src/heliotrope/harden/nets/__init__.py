@@ -1,0 +1,1 @@
+"""Torch networks: adversarial training that can be stopped and goes on."""
