@@ -33,7 +33,7 @@ def main(out: Path) -> None:
     )
     for name, epochs in EPOCHS.items():
         model = train(torch.from_numpy(train_x), torch.from_numpy(train_y), epochs, adversarial=name == "robust")
-        write(out / name, model, test_x, test_y)
+        write(out / name, model, {"train": (train_x, train_y), "test": (test_x, test_y)})
         print(out / name)
 
 
@@ -67,14 +67,15 @@ def perturb(model: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) 
     return found
 
 
-def write(folder: Path, model: torch.nn.Module, images: np.ndarray, labels: np.ndarray) -> None:
-    """A complete project: configuration, code, weights and test data."""
+def write(folder: Path, model: torch.nn.Module, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """A complete project: configuration, code, weights, and the data it was trained on and is tested on."""
     here = Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(here / folder.name / "heliotrope.yaml", folder / "heliotrope.yaml")
     shutil.copyfile(here / "network.py", folder / "network.py")
     (folder / "weights.safetensors").write_bytes(save(model.state_dict()))
-    np.savez_compressed(folder / "test.npz", images=images, labels=labels)
+    for name, (images, labels) in parts.items():
+        np.savez_compressed(folder / f"{name}.npz", images=images, labels=labels)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from heliotrope.core.evidence import Blob, statement
 from heliotrope.core.findings import Finding, fingerprint
-from heliotrope.core.measurements import Measurement
+from heliotrope.core.measurements import Interval, Measurement
 from heliotrope.core.outcomes import Failed, Inconclusive, Outcome, Passed
 from heliotrope.core.predicates.hardening import HARDENING_PREDICATE, HardeningPredicate, PairedChange
 from heliotrope.core.runs import CheckResult
@@ -66,13 +66,18 @@ def concluded(opened: Opened, predicate: HardeningPredicate, blobs: tuple[Blob, 
 def _measured(opened: Opened, metric: str, change: PairedChange, *, credited: bool) -> Measurement:
     return Measurement(
         metric=metric,
-        value=change.change if credited else None,
+        value=100 * change.change if credited else None,
         undefined_reason=None if credited else "the attack on one of the two models did not work",
         n=change.n,
-        interval=change.interval if credited else None,
+        interval=_hundredfold(change.interval) if credited else None,
         direction="higher",
+        unit="points",
         subject=opened.task.subject.urn,
     )
+
+
+def _hundredfold(interval: Interval) -> Interval:
+    return interval.model_copy(update={"low": 100 * interval.low, "high": 100 * interval.high})
 
 
 def _finding(opened: Opened, predicate: HardeningPredicate) -> Finding:

@@ -24,6 +24,7 @@ from heliotrope.lifecycle.assembly import conclude, gather, target_key
 from heliotrope.lifecycle.bom import assessed_bom
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
+from heliotrope.lifecycle.hardening import with_hardening
 from heliotrope.lifecycle.planning import PlannedRun, Selection, estimate_seconds, plan, project_subject
 from heliotrope.lifecycle.project_code import code_files
 from heliotrope.lifecycle.reports import write_reports
@@ -51,6 +52,8 @@ class AssessOptions:
     fresh: bool = False
     allow_code: bool = False
     fail_on: Severity | None = None
+    harden: Mapping[str, Any] = field(default_factory=dict)
+    """What the command line says of hardening, on top of models[].harden."""
 
 
 class Observer:
@@ -77,6 +80,8 @@ class Assessed:
     reports: dict[str, Path]
     head: str
     read_blob: Callable[[str], bytes | None]
+    state: Path
+    """The folder of the project's state."""
 
 
 def assess(
@@ -95,6 +100,7 @@ def assess(
     started = clock.now()
     remove_abandoned()
     target = resolve_target(path, config_file=options.config_file, options=options.settings)
+    target = _with_hardening(target, options)
     config = target.project.config
     effective, source = effective_policy(
         config=config, root=target.project.root, policy_file=options.policy_file, fail_on=options.fail_on
@@ -133,7 +139,15 @@ def assess(
         reports = write_reports(
             assessment, folder, bom=assessed_bom(target.project, assessment).text, read_blob=read_blob
         )
-        return Assessed(assessment, reports, str(store.ledger.head()), read_blob)
+        return Assessed(assessment, reports, str(store.ledger.head()), read_blob, target.state)
+
+
+def _with_hardening(target: Target, options: AssessOptions) -> Target:
+    config = target.project.config
+    if config is None or not options.harden:
+        return target
+    changed = with_hardening(config, options.harden, options.selection.models)
+    return replace(target, project=replace(target.project, config=changed))
 
 
 def _with_analysers(target: Target, effective: EffectivePolicy) -> tuple[Target, EffectivePolicy]:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from heliotrope.report._attack_terminal import render_attack
     from heliotrope.report._bom import render_bom
     from heliotrope.report._bom_facts import BomAssessment, BomData, BomEvidence, BomFacts, BomFile, BomModel
+    from heliotrope.report._hardening_terminal import render_hardening
     from heliotrope.report._html import IndexEntry, render_html, render_index_html
     from heliotrope.report._json import render_json
     from heliotrope.report._junit import junit_schema, render_junit
@@ -30,6 +31,7 @@ __all__ = [
     "junit_schema",
     "render_attack",
     "render_bom",
+    "render_hardening",
     "render_html",
     "render_index_html",
     "render_json",
@@ -54,6 +56,7 @@ _HOMES = {
     "junit_schema": "_junit",
     "render_attack": "_attack_terminal",
     "render_bom": "_bom",
+    "render_hardening": "_hardening_terminal",
     "render_html": "_html",
     "render_index_html": "_html",
     "render_json": "_json",

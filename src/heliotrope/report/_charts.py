@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from heliotrope.core.measurements import Interval
 from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate
+from heliotrope.core.predicates.hardening import HardeningPredicate
 from heliotrope.report._text import number, plain, share
 
-__all__ = ["accuracy_curve", "curve_points", "interval_bar"]
+__all__ = ["accuracy_curve", "curve_points", "interval_bar", "training_curve"]
 
 _WIDTH, _HEIGHT = 600, 352
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 30, 62
@@ -18,6 +19,7 @@ _MAX_POINTS = 200
 """More points than this are thinned: nobody sees them, and the page stays small."""
 _UNITS = {False: "in units of the input range", True: "in spreads of each column"}
 """By whether the inputs are a table."""
+_LABEL_ROOM = 22
 _LABEL_SHARE = 0.15
 """Height of a label beside the line, as a share of the chart."""
 
@@ -143,6 +145,32 @@ def _labels(points: Sequence[CurvePoint], scale: _Scale, floor: float | None) ->
         y = scale.y(last.interval.low) + 20 if below else scale.y(last.interval.high) - 11
         labels.append(label.format(scale.x(last.eps) - 2, max(y, 15), "end", share(last.accuracy)))
     return labels
+
+
+def training_curve(found: HardeningPredicate, *, key: str) -> Markup:
+    """Clean and robust accuracy on the validation part by round, and which round is kept."""
+    step = max(math.ceil(len(found.rounds) / _MAX_POINTS), 1)
+    rounds = found.rounds[::step]
+    scale = _Scale(float(found.rounds[-1].number))
+    parts = [*_grid(scale), _axis_title("round, as judged on the validation part")]
+    for kind, name, values in (
+        ("line second", "clean", [one.clean_accuracy for one in rounds]),
+        ("line", "under a short attack", [one.robust_accuracy for one in rounds]),
+    ):
+        places = [(scale.x(one.number), scale.y(value)) for one, value in zip(rounds, values, strict=True)]
+        parts.append(Markup('<polyline class="{}" points="{}"/>').format(kind, _path(places)))
+        x, y = places[-1]
+        above = y - 10 if y > _TOP + _LABEL_ROOM else y + 20
+        parts.append(Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(x, above, name))
+    if found.chosen:
+        x = scale.x(found.chosen)
+        parts.append(
+            Markup('<line class="kept" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(x, x, scale.y(1.0), scale.y(0.0))
+        )
+    said = f"round {found.chosen} is kept" if found.chosen else "the original is kept"
+    return Markup(
+        '<svg class="curve" role="img" viewBox="0 0 {} {}" aria-labelledby="{}-title"><title id="{}-title">Accuracy by round; {}</title>{}</svg>'
+    ).format(_WIDTH, _HEIGHT, key, key, said, Markup("").join(parts))
 
 
 def interval_bar(value: float, interval: Interval | None, floor: float | None) -> Markup:

@@ -49,7 +49,8 @@ class IndexEntry:
 
 def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[Rule]) -> str:
     """The whole report as one page. `read_blob` gives the bytes of a picture by its SHA-256; `rules` explains findings."""
-    from heliotrope.report._charts import accuracy_curve, curve_points, interval_bar
+    from heliotrope.report._charts import accuracy_curve, curve_points, interval_bar, training_curve
+    from heliotrope.report._hardening_terminal import VERDICTS, hardening_rows
 
     view = View(assessment, rules)
     return template("report.html.j2").render(
@@ -66,6 +67,9 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
         accuracy_curve=accuracy_curve,
         curve_points=curve_points,
         interval_bar=interval_bar,
+        training_curve=training_curve,
+        hardening_rows=hardening_rows,
+        hardening_verdicts=VERDICTS,
         environment=_environment_facts(assessment),
         predicate_json=_predicate_json,
     )

@@ -30,6 +30,7 @@ from heliotrope.core.predicates.explanations import (
     AttributionsPredicate,
     ShortcutPredicate,
 )
+from heliotrope.core.predicates.hardening import HARDENING_PREDICATE, HardeningPredicate
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.predicates.quality import (
     CORRUPTIONS_PREDICATE,
@@ -108,6 +109,7 @@ EVIDENCE_NAMES = {
     PROPERTIES_PREDICATE: "Properties",
     EVASION_PREDICATE: "Evasion under attack",
     VARIATION_PREDICATE: "Turned, patched and other variations",
+    HARDENING_PREDICATE: "Hardening",
     PERFORMANCE_PREDICATE: "Clean performance",
     SCAN_PREDICATE: "Static inspection",
     INVENTORY_PREDICATE: "File inventory",
@@ -208,6 +210,10 @@ class View:
     @property
     def shortcuts(self) -> tuple[Known[ShortcutPredicate], ...]:
         return tuple(self._known(SHORTCUT_PREDICATE, ShortcutPredicate))
+
+    @property
+    def hardenings(self) -> tuple[Known[HardeningPredicate], ...]:
+        return tuple(self._known(HARDENING_PREDICATE, HardeningPredicate))
 
     @property
     def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:

@@ -6,7 +6,8 @@ that was not.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from heliotrope.harden.interface import Training
 from heliotrope.harden.nets.averaging import average_into, copied_state
 from heliotrope.harden.nets.perturbing import climbed, diverged
 from heliotrope.subjects.checkpoint import Checkpoint
+from heliotrope.subjects.statistics import exact_interval
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,8 @@ _COLLAPSE = 0.5
 """fast: robust accuracy below this share of the best is catastrophic overfitting; it falls to almost nothing within an epoch."""
 
 _STREAM = 9176
+_SMALL = 1_000_000
+"""Parameters of a network whose training gains nothing from threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,15 @@ def train(
 
     Raises InputError where the loss is no number any more, or the kept state is of another run.
     """
-    loop = _Loop(module, scores, training, config, method, sigma=sigma)
-    if checkpoint is not None:
-        loop.take_up(checkpoint.load())
-    found = loop.found
-    while len(found.rounds) < config.epochs and found.stopped is None:
-        loop.epoch(len(found.rounds) + 1)
+    with _few_threads(module):
+        loop = _Loop(module, scores, training, config, method, sigma=sigma)
         if checkpoint is not None:
-            checkpoint.save(*loop.kept())
+            loop.take_up(checkpoint.load())
+        found = loop.found
+        while len(found.rounds) < config.epochs and found.stopped is None:
+            loop.epoch(len(found.rounds) + 1)
+            if checkpoint is not None:
+                checkpoint.save(*loop.kept())
     module.load_state_dict(found.state)
     module.eval()
     return found
@@ -113,6 +118,20 @@ def validate(scores: "Scores", training: Training, *, sigma: float | None = None
                 draws = [scores(images + sigma * torch.randn_like(images)) for _ in range(_NOISE_DRAWS)]
             robust = float(torch.stack([(d.argmax(dim=1) == labels).float().mean() for d in draws]).mean())
     return Validated(float(right.float().mean()), robust)
+
+
+@contextmanager
+def _few_threads(module: "torch.nn.Module") -> Iterator[None]:
+    """One thread for small networks: more gain nothing, and on a busy machine they wait for each other many times over."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if sum(one.numel() for one in module.parameters()) < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Loop:
@@ -285,10 +304,16 @@ class _Loop:
         self._waited += full
         if seen.robust > before:
             found.state, found.chosen, self._waited = kept, number, 0
-        if self._method == "fast" and full and seen.robust < _COLLAPSE * before:
+        if self._method == "fast" and full and self._collapsed(before, seen.robust):
             found.stopped = (
                 f"catastrophic overfitting in epoch {number}: robust accuracy on the validation part fell from {before:.1%} "
                 f"to {seen.robust:.1%}; the weights of epoch {found.chosen} are kept"
             )
         elif self._waited >= self._config.patience:
             found.stopped = f"no better robust accuracy on the validation part for {self._waited} epochs"
+
+    def _collapsed(self, before: float, now: float) -> bool:
+        """Whether robust accuracy fell to less than half of the best, beyond what so few samples leave to chance."""
+        n = min(_VALIDATED, len(self._data.validation_images))
+        earlier, later = exact_interval(round(before * n), n), exact_interval(round(now * n), n)
+        return now < _COLLAPSE * before and later.high < earlier.low
