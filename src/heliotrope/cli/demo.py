@@ -46,7 +46,6 @@ def command(ctx: click.Context, folder: Path) -> None:
 def _describe(run: DemoRun, seconds: float) -> str:
     if run.assessed is None:
         return f"· {run.title}: not run ({run.skipped})\n"
-    decision = run.assessed.assessment.decision
     mark = "✓" if run.as_expected else "✗"
     expectation = "as expected" if run.as_expected else f"expected {run.expected_verdict}"
-    return f"{mark} {run.title}: {decision.verdict.upper()} ({expectation}, {seconds:.0f} s)\n    {printable(decision.reason)}\n"
+    return f"{mark} {run.title}: {run.verdict.upper()} ({expectation}, {seconds:.0f} s)\n    {printable(run.reason)}\n"

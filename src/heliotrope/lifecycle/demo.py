@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from heliotrope.config.loader import load_yaml_model
+from heliotrope.config.loader import load_config, load_yaml_model
 from heliotrope.core.errors import InternalError, UsageError
 from heliotrope.core.records import Record
 from heliotrope.core.text import printable
 from heliotrope.lifecycle.assessing import Assessed, AssessOptions, Observer, assess
-from heliotrope.lifecycle.names import LEDGER_NAME, STATE_NAME
+from heliotrope.lifecycle.hardening import HARDENING, Hardened, harden_exit_code, hardened_models, write_model
+from heliotrope.lifecycle.names import CONFIG_NAME, LEDGER_NAME, STATE_NAME
+from heliotrope.lifecycle.planning import Selection
 from heliotrope.lifecycle.state import write_text
 from heliotrope.report import IndexEntry, render_index_html
 
@@ -35,7 +38,10 @@ class _ExampleRun(Record):
     """Below the folder that the build script fills."""
     title: str
     description: str
-    expect: Literal["allow", "deny", "needs-review"]
+    expect: Literal["allow", "deny", "needs-review", "better"]
+    """better: of a run that hardens."""
+    harden: str | None = None
+    """Harden the models of `path` instead of assessing it, and put the project with the hardened ones there."""
 
 
 class _Example(Record):
@@ -60,10 +66,25 @@ class DemoRun:
     expected_verdict: str
     assessed: Assessed | None
     skipped: str = ""
+    hardening: Hardened | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Of the assessment, or of the hardening; empty where there was neither."""
+        if self.hardening is not None:
+            return self.hardening.found.verdict
+        return self.assessed.assessment.decision.verdict if self.assessed is not None else ""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        if self.hardening is not None:
+            return self.hardening.found.reason
+        return self.assessed.assessment.decision.reason if self.assessed is not None else self.skipped
 
     @property
     def as_expected(self) -> bool:
-        return self.assessed is not None and self.assessed.assessment.decision.verdict == self.expected_verdict
+        return self.verdict == self.expected_verdict
 
 
 def examples_folder() -> Path:
@@ -95,8 +116,12 @@ def run_demo(folder: Path, observer: Observer | None = None) -> Iterator[DemoRun
         _build(description.parent / example.build, built)
         with _served(description.parent / example.serve if example.serve else None, built):
             for run in example.runs:
-                reports = folder / "reports" / f"{description.parent.name}-{run.path}".replace("/", "-").rstrip("-.")
-                yield _assessed(run, built / run.path, reports, observer)
+                name = f"{description.parent.name}-{run.path}" + ("-hardening" if run.harden is not None else "")
+                reports = folder / "reports" / name.replace("/", "-").rstrip("-.")
+                if run.harden is not None:
+                    yield _hardened(run, built / run.path, built / run.harden, reports, observer)
+                else:
+                    yield _assessed(run, built / run.path, reports, observer)
 
 
 def _assessed(run: _ExampleRun, target: Path, reports: Path, observer: Observer | None) -> DemoRun:
@@ -105,16 +130,33 @@ def _assessed(run: _ExampleRun, target: Path, reports: Path, observer: Observer 
     return DemoRun(run.title, run.description, run.expect, assess(target, options, observer=observer))
 
 
+def _hardened(run: _ExampleRun, source: Path, target: Path, reports: Path, observer: Observer | None) -> DemoRun:
+    """Harden the one model of a project, and write the project again with the hardened weights in place of its own."""
+    settings = {"report_dir": str(reports), "ledger": str(_own_state(source) / LEDGER_NAME)}
+    options = AssessOptions(allow_code=True, fresh=True, settings=settings, selection=Selection(only=HARDENING))
+    assessed = assess(source, options, observer=observer)
+    found = hardened_models(assessed.assessment)
+    if not found:
+        reasons = [one.reason for one in assessed.assessment.runs if one.check.startswith("harden.") and one.reason]
+        return DemoRun(run.title, run.description, run.expect, None, "; ".join(reasons))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(STATE_NAME), dirs_exist_ok=True)
+    (model,) = load_config(source / CONFIG_NAME).config.models
+    assert model.path is not None
+    (target / model.path).unlink()
+    write_model(found[0], target / model.path, target, assessed.read_blob)
+    return DemoRun(run.title, run.description, run.expect, assessed, hardening=found[0])
+
+
 def write_index(folder: Path, runs: list[DemoRun]) -> Path:
     """One page that links all reports."""
     entries = [
         IndexEntry(
             title=run.title,
             description=run.description,
-            verdict=run.assessed.assessment.decision.verdict,
-            exit_code=run.assessed.assessment.exit_code,
+            verdict=run.verdict,
+            exit_code=harden_exit_code(run.assessed.assessment) if run.hardening else run.assessed.assessment.exit_code,
             expected=run.as_expected,
-            reason=run.assessed.assessment.decision.reason,
+            reason=run.reason,
             href=run.assessed.reports["html"].relative_to(folder).as_posix(),
         )
         for run in runs

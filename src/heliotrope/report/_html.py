@@ -38,7 +38,7 @@ class IndexEntry:
     title: str
     description: str
     verdict: str
-    """Of an assessment (allow, deny, needs-review) or of a scan (clean, suspicious, ...)."""
+    """Of an assessment (allow, deny, needs-review), a scan (clean, suspicious, ...) or hardening (better, ...)."""
     exit_code: int
     expected: bool
     """Whether the verdict is the one that was expected."""
@@ -98,6 +98,9 @@ _INDEX_TONES = {
     "needs-review": ("warn", "?", "needs review"),
     "incomplete": ("warn", "?", "incomplete"),
     "unsupported": ("warn", "?", "unsupported"),
+    "better": ("ok", "✓", "better"),
+    "no-better": ("bad", "✗", "not better"),
+    "not-credited": ("warn", "?", "not credited"),
 }
 
 
