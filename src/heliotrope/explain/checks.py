@@ -1,6 +1,7 @@
 """The plug-in of the checks that explain: importing it registers them all. One module for each check."""
 
 from heliotrope.explain.attributions import attributions
+from heliotrope.explain.sanity import sanity
 from heliotrope.explain.shortcut import shortcut
 
-__all__ = ["attributions", "shortcut"]
+__all__ = ["attributions", "sanity", "shortcut"]

@@ -2,7 +2,7 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["RULES", "SHORTCUT_FEATURE"]
+__all__ = ["INSENSITIVE_ATTRIBUTIONS", "RULES", "SHORTCUT_FEATURE"]
 
 SHORTCUT_FEATURE = Rule(
     id="shortcut-feature",
@@ -17,5 +17,18 @@ SHORTCUT_FEATURE = Rule(
     taxonomy=("AML.T0020", "ML02:2023"),
 )
 
-RULES = (SHORTCUT_FEATURE,)
+INSENSITIVE_ATTRIBUTIONS = Rule(
+    id="insensitive-attributions",
+    title="Attributions do not depend on what the model has learned",
+    severity="low",
+    help="The maps stay much the same when all parameters of the model are random. They then show the input, like an edge "
+    "detector, and say nothing of the model: whoever reads them is misled.",
+    fix=Fix(
+        text="Do not rest a decision on these maps. Compare with explain.shortcut, which asks the model and trusts no method, "
+        "and look for parts of the network that no parameter governs, as fixed filters in front of it."
+    ),
+    taxonomy=("ML09:2023",),
+)
+
+RULES = (INSENSITIVE_ATTRIBUTIONS, SHORTCUT_FEATURE)
 """All rules of this room."""

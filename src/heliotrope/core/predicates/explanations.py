@@ -7,6 +7,7 @@ from heliotrope.core.records import Record, Sha256
 
 __all__ = [
     "ATTRIBUTIONS_PREDICATE",
+    "SANITY_PREDICATE",
     "SHORTCUT_PREDICATE",
     "Ablation",
     "AttributedExample",
@@ -14,10 +15,14 @@ __all__ = [
     "ClassAttribution",
     "Completeness",
     "FeatureAttribution",
+    "Randomised",
+    "SanityExample",
+    "SanityPredicate",
     "ShortcutPredicate",
 ]
 
 ATTRIBUTIONS_PREDICATE = "urn:heliotrope:predicate:attributions:v1"
+SANITY_PREDICATE = "urn:heliotrope:predicate:attribution-sanity:v1"
 SHORTCUT_PREDICATE = "urn:heliotrope:predicate:shortcut:v1"
 
 
@@ -124,4 +129,53 @@ class ShortcutPredicate(Record):
     skipped: int
     """Features that were not tried."""
     asked: int
+    data: dict[str, Sha256]
+
+
+class Randomised(Record):
+    """How alike the attributions of a model are to those of a copy some of whose parameters are random."""
+
+    layers: int
+    """Layers that are random, counted from the top."""
+    last: str
+    """Name of the lowest of them."""
+    draw: int
+    """Which draw of random parameters."""
+    similarity: float | None
+    """Mean over samples of the rank correlation (Spearman) of absolute attributions; null where it is not defined."""
+    interval: Interval | None
+    """Student's t over samples, for this draw of the parameters."""
+    n: int
+    """Samples for which it is defined: neither map is the same throughout."""
+
+
+class SanityExample(Record):
+    """One sample with its attribution by the model and by a copy all of whose parameters are random."""
+
+    index: int
+    """Row in the evaluation data."""
+    original: Blob | None
+    attribution: Blob | None
+    randomised: Blob | None
+
+
+class SanityPredicate(Record):
+    """Whether attributions depend on what the model has learned."""
+
+    method: str
+    baseline: str
+    n: int
+    layers: int
+    """Layers with parameters."""
+    cascade: tuple[Randomised, ...]
+    """The top layer alone first, then more and more."""
+    complete: tuple[Randomised, ...]
+    """All layers random, one entry for each draw; these are judged."""
+    threshold: float
+    """A similarity above it fails: more than half of the variance of ranks is shared with random models."""
+    insensitive: bool | None
+    """Null: the intervals do not decide."""
+    examples: tuple[SanityExample, ...] = ()
+    asked: int
+    notes: tuple[str, ...] = ()
     data: dict[str, Sha256]
