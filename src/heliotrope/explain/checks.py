@@ -3,5 +3,6 @@
 from heliotrope.explain.attributions import attributions
 from heliotrope.explain.sanity import sanity
 from heliotrope.explain.shortcut import shortcut
+from heliotrope.explain.triggers import triggers
 
-__all__ = ["attributions", "sanity", "shortcut"]
+__all__ = ["attributions", "sanity", "shortcut", "triggers"]

@@ -37,8 +37,8 @@ def layers_of(model: TorchModel, inputs: "NDArray[np.float32]") -> Layers:
     owners = {name: part for name, part in module.named_modules() if list(part.parameters(recurse=False))}
     called: dict[str, None] = {}
 
-    def noted(name: str) -> "torch.utils.hooks.RemovableHandle":
-        return owners[name].register_forward_hook(lambda *_: called.setdefault(name))
+    def noted(name: str) -> None:
+        owners[name].register_forward_hook(lambda *_: called.setdefault(name))
 
     for name in owners:
         noted(name)

@@ -2,7 +2,7 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["INSENSITIVE_ATTRIBUTIONS", "RULES", "SHORTCUT_FEATURE"]
+__all__ = ["INSENSITIVE_ATTRIBUTIONS", "RULES", "SHORTCUT_FEATURE", "TRIGGER_REGION"]
 
 SHORTCUT_FEATURE = Rule(
     id="shortcut-feature",
@@ -30,5 +30,19 @@ INSENSITIVE_ATTRIBUTIONS = Rule(
     taxonomy=("ML09:2023",),
 )
 
-RULES = (INSENSITIVE_ATTRIBUTIONS, SHORTCUT_FEATURE)
+TRIGGER_REGION = Rule(
+    id="trigger-region",
+    title="A small fixed region drives one class",
+    severity="medium",
+    help="The content of one small region, put onto samples of other classes, turns most of them into one class, and no other "
+    "region of its size does. That is how the trigger of a planted backdoor behaves, and how a mark of the data does. It is "
+    "a hint and no proof.",
+    fix=Fix(
+        text="Look at the region in the training samples of this class. A mark that does not belong to the task goes, with the "
+        "samples that carry it if nobody can say where they come from; then train again and see whether the hint is gone."
+    ),
+    taxonomy=("AML.T0018.000", "ML10:2023"),
+)
+
+RULES = (INSENSITIVE_ATTRIBUTIONS, SHORTCUT_FEATURE, TRIGGER_REGION)
 """All rules of this room."""

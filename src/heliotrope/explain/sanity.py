@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliotrope.core.evidence import Blob, statement
+from heliotrope.core.findings import Finding
 from heliotrope.core.measurements import Measurement
 from heliotrope.core.outcomes import Failed, Inconclusive, NotApplicable, Outcome, Passed
 from heliotrope.core.predicates.explanations import SANITY_PREDICATE, Randomised, SanityExample, SanityPredicate
@@ -207,7 +208,7 @@ def _examples(sampled: Sampled, own: Attributed, random: Attributed, context: Ru
 def _result(opened: Opened, predicate: SanityPredicate) -> CheckResult:
     said = _said(predicate)
     outcome: Outcome = Passed(reason=said)
-    findings = ()
+    findings: tuple[Finding, ...] = ()
     if predicate.insensitive is None:
         outcome = Inconclusive(reason=said)
     elif predicate.insensitive:

@@ -9,6 +9,7 @@ __all__ = [
     "ATTRIBUTIONS_PREDICATE",
     "SANITY_PREDICATE",
     "SHORTCUT_PREDICATE",
+    "TRIGGERS_PREDICATE",
     "Ablation",
     "AttributedExample",
     "AttributionsPredicate",
@@ -19,11 +20,14 @@ __all__ = [
     "SanityExample",
     "SanityPredicate",
     "ShortcutPredicate",
+    "TriggerCandidate",
+    "TriggersPredicate",
 ]
 
 ATTRIBUTIONS_PREDICATE = "urn:heliotrope:predicate:attributions:v1"
 SANITY_PREDICATE = "urn:heliotrope:predicate:attribution-sanity:v1"
 SHORTCUT_PREDICATE = "urn:heliotrope:predicate:shortcut:v1"
+TRIGGERS_PREDICATE = "urn:heliotrope:predicate:triggers:v1"
 
 
 class Completeness(Record):
@@ -176,6 +180,50 @@ class SanityPredicate(Record):
     insensitive: bool | None
     """Null: the intervals do not decide."""
     examples: tuple[SanityExample, ...] = ()
+    asked: int
+    notes: tuple[str, ...] = ()
+    data: dict[str, Sha256]
+
+
+class TriggerCandidate(Record):
+    """A small region with a content that may drive one class, and what it does to samples it was not chosen on."""
+
+    label: int
+    """The class it drives."""
+    name: str
+    region: str
+    content: str
+    """Where it comes from: a sample of the class, or a plain value."""
+    excess: float | None
+    """Of candidates by attribution: how much more of the attribution lies here than in samples of other classes, as a share."""
+    p_value: float | None
+    """Of that excess, by permutation of the classes among samples, over all regions at once, corrected for all classes."""
+    changed: Goodness
+    """Share of samples of other classes that change to the class with the content in place; interval for all candidates together."""
+    elsewhere: Goodness
+    """The same for the strongest of other regions of the same size, each with the best content of its own."""
+    regions: int
+    """How many other regions were tried."""
+    hint: bool
+    patch: Blob | None = None
+    example: Blob | None = None
+    """A sample of another class with the content in place."""
+
+
+class TriggersPredicate(Record):
+    """Whether a small fixed region drives one predicted class."""
+
+    method: str
+    n: int
+    screened: int
+    """Samples on which candidates were chosen; they were tried on the others."""
+    regions: int
+    threshold: float
+    """Share of samples that has to change, beyond doubt."""
+    candidates: tuple[TriggerCandidate, ...]
+    """Hints first, then by the share that changes."""
+    skipped: tuple[str, ...] = ()
+    """Classes with too few samples to choose on."""
     asked: int
     notes: tuple[str, ...] = ()
     data: dict[str, Sha256]
