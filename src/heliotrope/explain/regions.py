@@ -76,4 +76,5 @@ def shares(maps: "Floats", regions: tuple[Region, ...]) -> "Floats":
     for place, one in enumerate(regions):
         low, high, left, right = one.top, one.top + one.height, one.left, one.left + one.width
         found[:, place] = sums[:, high, right] - sums[:, low, right] - sums[:, high, left] + sums[:, low, left]
-    return np.divide(found, total[:, None], out=np.zeros_like(found), where=total[:, None] > 0)
+    part: Floats = np.divide(found, total[:, None], out=np.zeros_like(found), where=total[:, None] > 0)
+    return part

@@ -249,6 +249,7 @@ def _measurement(opened: Opened, predicate: SanityPredicate) -> Measurement:
         interval=first.interval,
         n=first.n,
         direction="lower",
+        unit="rank correlation",
         subject=opened.task.subject.urn,
     )
 

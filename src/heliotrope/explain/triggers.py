@@ -97,7 +97,8 @@ class _Screen:
         classes = self.sampled.opened.model.classes
         others = np.array([(before != label).sum() for label in range(classes)])
         turned = np.array([((after == label) & (before != label)).sum() for label in range(classes)])
-        return np.divide(turned, others, out=np.zeros(classes), where=others > 0)
+        share: Floats = np.divide(turned, others, out=np.zeros(classes), where=others > 0)
+        return share
 
 
 @model_check(
@@ -185,7 +186,8 @@ def _maps(found: Attributed, shape: tuple[int, ...]) -> "Floats":
     import numpy as np
 
     if found.whole.values.ndim == 4:
-        return np.abs(found.whole.values).sum(axis=1)
+        summed: Floats = np.abs(found.whole.values).sum(axis=1)
+        return summed
     maps = np.zeros((len(found.by_part), *shape[2:]))
     for place, part in enumerate(found.parts):
         rows, columns = part.box[1:]

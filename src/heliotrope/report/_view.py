@@ -26,9 +26,13 @@ from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.explanations import (
     ATTRIBUTIONS_PREDICATE,
+    SANITY_PREDICATE,
     SHORTCUT_PREDICATE,
+    TRIGGERS_PREDICATE,
     AttributionsPredicate,
+    SanityPredicate,
     ShortcutPredicate,
+    TriggersPredicate,
 )
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
 from heliotrope.core.predicates.quality import (
@@ -118,6 +122,10 @@ EVIDENCE_NAMES = {
     DETERMINISM_PREDICATE: "Determinism",
     COST_PREDICATE: "Latency and size",
     LEAKAGE_PREDICATE: "Leakage from training to evaluation data",
+    ATTRIBUTIONS_PREDICATE: "Attributions",
+    SANITY_PREDICATE: "Attributions against random parameters",
+    SHORTCUT_PREDICATE: "Shortcuts",
+    TRIGGERS_PREDICATE: "Hints at triggers",
 }
 
 _SECURITY_SEVERITIES: dict[Severity, str] = {
@@ -208,6 +216,14 @@ class View:
     @property
     def shortcuts(self) -> tuple[Known[ShortcutPredicate], ...]:
         return tuple(self._known(SHORTCUT_PREDICATE, ShortcutPredicate))
+
+    @property
+    def sanities(self) -> tuple[Known[SanityPredicate], ...]:
+        return tuple(self._known(SANITY_PREDICATE, SanityPredicate))
+
+    @property
+    def triggers(self) -> tuple[Known[TriggersPredicate], ...]:
+        return tuple(self._known(TRIGGERS_PREDICATE, TriggersPredicate))
 
     @property
     def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:
