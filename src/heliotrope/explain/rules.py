@@ -2,7 +2,7 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["INSENSITIVE_ATTRIBUTIONS", "RULES", "SHORTCUT_FEATURE", "TRIGGER_REGION"]
+__all__ = ["ATTRIBUTION_DRIFT", "INSENSITIVE_ATTRIBUTIONS", "RULES", "SHORTCUT_FEATURE", "TRIGGER_REGION"]
 
 SHORTCUT_FEATURE = Rule(
     id="shortcut-feature",
@@ -15,6 +15,19 @@ SHORTCUT_FEATURE = Rule(
         "train again; if the task really is this simple, say so in a waiver."
     ),
     taxonomy=("AML.T0020", "ML02:2023"),
+)
+
+ATTRIBUTION_DRIFT = Rule(
+    id="attribution-drift",
+    title="The decision rests on other features than before",
+    severity="low",
+    help="A new version that is as accurate as the old one, or new data that look harmless, may have moved the decision to "
+    "features that nobody has looked at. Drift of attributions often comes before a loss of accuracy.",
+    fix=Fix(
+        text="See whether the features that gained are ones the task should rest on, and whether they mean the same as before "
+        "(units, encodings, cameras). If the change is wanted, make this version the previous one."
+    ),
+    taxonomy=("AML.T0031", "ML08:2023"),
 )
 
 INSENSITIVE_ATTRIBUTIONS = Rule(
@@ -44,5 +57,5 @@ TRIGGER_REGION = Rule(
     taxonomy=("AML.T0018.000", "ML10:2023"),
 )
 
-RULES = (INSENSITIVE_ATTRIBUTIONS, SHORTCUT_FEATURE, TRIGGER_REGION)
+RULES = (ATTRIBUTION_DRIFT, INSENSITIVE_ATTRIBUTIONS, SHORTCUT_FEATURE, TRIGGER_REGION)
 """All rules of this room."""

@@ -1,5 +1,7 @@
 """Evidence of what a model looks at. Attributions can be manipulated: none of this is ever a gate on its own."""
 
+from typing import Literal
+
 from heliotrope.core.evidence import Blob
 from heliotrope.core.measurements import Interval
 from heliotrope.core.predicates.quality import Goodness, QualityMetric
@@ -7,6 +9,7 @@ from heliotrope.core.records import Record, Sha256
 
 __all__ = [
     "ATTRIBUTIONS_PREDICATE",
+    "DRIFT_PREDICATE",
     "SANITY_PREDICATE",
     "SHORTCUT_PREDICATE",
     "TRIGGERS_PREDICATE",
@@ -14,7 +17,11 @@ __all__ = [
     "AttributedExample",
     "AttributionsPredicate",
     "ClassAttribution",
+    "Comparison",
     "Completeness",
+    "DriftMap",
+    "DriftPredicate",
+    "DriftedFeature",
     "FeatureAttribution",
     "Randomised",
     "SanityExample",
@@ -25,6 +32,7 @@ __all__ = [
 ]
 
 ATTRIBUTIONS_PREDICATE = "urn:heliotrope:predicate:attributions:v1"
+DRIFT_PREDICATE = "urn:heliotrope:predicate:attribution-drift:v1"
 SANITY_PREDICATE = "urn:heliotrope:predicate:attribution-sanity:v1"
 SHORTCUT_PREDICATE = "urn:heliotrope:predicate:shortcut:v1"
 TRIGGERS_PREDICATE = "urn:heliotrope:predicate:triggers:v1"
@@ -224,6 +232,67 @@ class TriggersPredicate(Record):
     """Hints first, then by the share that changes."""
     skipped: tuple[str, ...] = ()
     """Classes with too few samples to choose on."""
+    asked: int
+    notes: tuple[str, ...] = ()
+    data: dict[str, Sha256]
+
+
+class DriftedFeature(Record):
+    """How much of the decision rests on a feature, or a region, now and then."""
+
+    name: str
+    unit: str | None = None
+    now: float
+    """Mean share of the absolute attribution of a sample."""
+    then: float
+    delta: float
+    """Cliff's delta: by how much it is more likely that the share is larger now than then, less the opposite; -1 to 1."""
+    interval: Interval | None
+    p_value: float
+    """Mann-Whitney, corrected for all features (Holm)."""
+    drifted: bool
+
+
+class DriftMap(Record):
+    """Where two versions look when they are shown the samples that the present one takes for a class."""
+
+    label: int
+    name: str
+    n: int
+    n_then: int
+    now: Blob | None
+    then: Blob | None
+
+
+class Comparison(Record):
+    """What the decision rests on, against an earlier version of the model or an earlier window of data."""
+
+    kind: Literal["version", "window"]
+    than: str
+    """Name of the earlier version, or of the part of the configuration with the earlier data."""
+    n: int
+    n_then: int
+    features: tuple[DriftedFeature, ...]
+    """The largest effect first."""
+    agreement: Goodness | None
+    """Of versions: share of samples that both take for the same class."""
+    maps: tuple[DriftMap, ...] = ()
+    digests: dict[str, Sha256]
+    """Of the earlier version, or of the earlier data."""
+
+
+class DriftPredicate(Record):
+    """Whether the decision rests on other features or regions than it did."""
+
+    method: str
+    baseline: str
+    comparisons: tuple[Comparison, ...]
+    effect: float
+    """Smallest absolute Cliff's delta that counts."""
+    level: float
+    """Chance of any false feature in one comparison."""
+    skipped: int
+    """Features that were not looked at."""
     asked: int
     notes: tuple[str, ...] = ()
     data: dict[str, Sha256]
