@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Inspect model files and folders without loading, importing or executing anything.",
     ),
     "attack": ("heliotrope.cli.attack", "Attack models of heliotrope.yaml, and prove what can be proven."),
+    "explain": ("heliotrope.cli.explain", "Explain what models of heliotrope.yaml look at, and draw it."),
     "bom": (
         "heliotrope.cli.bom",
         "Write a bill of materials (CycloneDX 1.7 ML-BOM): models, data, packages and how they hang together.",

@@ -287,6 +287,7 @@ def _tried(
         regions=pair.regions,
         hint=changed.interval.low > max(DRIVES, elsewhere.interval.high),
         patch=picture(shown[one.region.box][0], low, high, context),
+        original=picture(others[0], low, high, context),
         example=picture(shown[0], low, high, context),
     )
 
@@ -336,5 +337,5 @@ def _measurements(opened: Opened, predicate: TriggersPredicate) -> tuple[Measure
 
 
 def _blobs(predicate: TriggersPredicate) -> tuple[Blob, ...]:
-    found = [blob for one in predicate.candidates for blob in (one.patch, one.example)]
+    found = [blob for one in predicate.candidates for blob in (one.patch, one.original, one.example)]
     return tuple({blob.sha256: blob for blob in found if blob is not None}.values())

@@ -26,10 +26,12 @@ from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.explanations import (
     ATTRIBUTIONS_PREDICATE,
+    DRIFT_PREDICATE,
     SANITY_PREDICATE,
     SHORTCUT_PREDICATE,
     TRIGGERS_PREDICATE,
     AttributionsPredicate,
+    DriftPredicate,
     SanityPredicate,
     ShortcutPredicate,
     TriggersPredicate,
@@ -123,6 +125,7 @@ EVIDENCE_NAMES = {
     COST_PREDICATE: "Latency and size",
     LEAKAGE_PREDICATE: "Leakage from training to evaluation data",
     ATTRIBUTIONS_PREDICATE: "Attributions",
+    DRIFT_PREDICATE: "Drift of attributions",
     SANITY_PREDICATE: "Attributions against random parameters",
     SHORTCUT_PREDICATE: "Shortcuts",
     TRIGGERS_PREDICATE: "Hints at triggers",
@@ -224,6 +227,10 @@ class View:
     @property
     def triggers(self) -> tuple[Known[TriggersPredicate], ...]:
         return tuple(self._known(TRIGGERS_PREDICATE, TriggersPredicate))
+
+    @property
+    def drifts(self) -> tuple[Known[DriftPredicate], ...]:
+        return tuple(self._known(DRIFT_PREDICATE, DriftPredicate))
 
     @property
     def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:

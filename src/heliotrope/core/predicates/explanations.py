@@ -214,8 +214,10 @@ class TriggerCandidate(Record):
     """How many other regions were tried."""
     hint: bool
     patch: Blob | None = None
+    original: Blob | None = None
+    """A sample of another class."""
     example: Blob | None = None
-    """A sample of another class with the content in place."""
+    """The same with the content in place."""
 
 
 class TriggersPredicate(Record):
