@@ -39,10 +39,18 @@ class Bar:
     """A value to compare with, drawn pale below."""
 
 
-def bars(rows: Sequence[Bar], *, title: str, first: str = "", second: str = "", mark: float | None = None) -> Markup:
-    """Rows from 0 to the largest value or interval end. `first` and `second` name what is drawn strong and pale."""
+def bars(
+    rows: Sequence[Bar],
+    *,
+    title: str,
+    first: str = "",
+    second: str = "",
+    mark: float | None = None,
+    scale: float | None = None,
+) -> Markup:
+    """Rows from 0 to `scale`, else to the largest value or end of an interval. `first` and `second` name the two bars of a row."""
     ends = [abs(end) for row in rows for end in (row.value, row.high or 0.0, row.second or 0.0)]
-    largest = max([*ends, mark or 0.0, 0.0]) or 1.0
+    largest = scale or max([*ends, mark or 0.0, 0.0]) or 1.0
     height = _TOP + _ROW * len(rows) + (34 if second else 12)
     parts = [
         Markup('<text x="16" y="26" style="fill:var(--ink);font-weight:650">{}</text>').format(plain(title, 90)),

@@ -155,7 +155,12 @@ def _shortcut(found: ShortcutPredicate, model: str) -> Drawn:
     known = [one for one in found.ablations if one.skill_share is not None]
     rows = [Bar(one.name, max(one.skill_share or 0.0, 0.0), share(one.skill_share or 0.0)) for one in known]
     return _chart(
-        model, "shortcut", "share of what the model knows that goes with one part", rows, mark=found.threshold
+        model,
+        "shortcut",
+        "share of what the model knows that goes with one part",
+        rows,
+        mark=found.threshold,
+        scale=1.0,
     )
 
 
@@ -171,7 +176,7 @@ def _sanity(found: SanityPredicate, model: str, read_blob: ReadBlob) -> Iterator
         for one in stages
         if one.similarity is not None
     ]
-    yield _chart(model, "sanity", "rank correlation with random parameters", rows, mark=found.threshold)
+    yield _chart(model, "sanity", "rank correlation with random parameters", rows, mark=found.threshold, scale=1.0)
     cells = [
         (
             [
@@ -201,7 +206,12 @@ def _triggers(found: TriggersPredicate, model: str, read_blob: ReadBlob) -> Iter
         )
         for one in found.candidates
     ]
-    named: dict[str, str | float] = {"first": "this region", "second": "strongest elsewhere", "mark": found.threshold}
+    named: dict[str, str | float] = {
+        "first": "this region",
+        "second": "strongest elsewhere",
+        "mark": found.threshold,
+        "scale": 1.0,
+    }
     yield _chart(model, "triggers", "samples that a region turns into a class", rows, **named)
     cells = [
         (
