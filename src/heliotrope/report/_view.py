@@ -21,6 +21,7 @@ from heliotrope.core.predicates.certificates import (
     CERTIFICATE_PREDICATE,
     PROPERTIES_PREDICATE,
     SMOOTHING_PREDICATE,
+    CertificatePredicate,
 )
 from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
@@ -207,6 +208,30 @@ class View:
     @property
     def evasions(self) -> tuple[Known[EvasionPredicate], ...]:
         return tuple(self._known(EVASION_PREDICATE, EvasionPredicate))
+
+    @property
+    def certificates(self) -> tuple[Known[CertificatePredicate], ...]:
+        return tuple(self._known(CERTIFICATE_PREDICATE, CertificatePredicate))
+
+    def certificate_for(self, known: Known[EvasionPredicate]) -> Known[CertificatePredicate] | None:
+        """What is proven of the model that was attacked, in the same norm and for the same kind of change; or None."""
+        run, threat = self.run_of_evidence(known.entry.id), known.predicate.threat
+        if run is None or threat.kind != "norm":
+            return None
+        for proven in self.certificates:
+            about = self.run_of_evidence(proven.entry.id)
+            same = (proven.predicate.norm, proven.predicate.changed_categories) == (
+                threat.norm,
+                threat.changed_categories,
+            )
+            if about is not None and about.subject == run.subject and same and threat.channel_eps is None:
+                return proven
+        return None
+
+    def certificates_alone(self) -> tuple[Known[CertificatePredicate], ...]:
+        """Those that no attack of the report is drawn with."""
+        drawn = {found.entry.id for one in self.evasions if (found := self.certificate_for(one)) is not None}
+        return tuple(one for one in self.certificates if one.entry.id not in drawn)
 
     @property
     def performances(self) -> tuple[Known[PerformancePredicate], ...]:
