@@ -187,7 +187,7 @@ def test_a_hint_at_a_trigger_is_said_to_be_no_proof(outline):
 
 def test_what_moved_between_versions_stands_then_and_now(outline):
     assert "! 1 part moved" in outline.text.replace(DASH, "-")
-    assert "! town 25.00 % 50.00 % 0.61 0.50 - 0.70 0.001" in outline.text.replace(DASH, "-")
+    assert "! town 25.00 % 50.00 % 0.61 0.50 to 0.70 0.001" in outline.text.replace(DASH, "-")
     assert "agree on 75.00 %" in outline.text.replace(DASH, "-")
     assert "then, n = 4" in outline.text.replace(DASH, "-")
 
