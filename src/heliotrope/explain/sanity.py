@@ -50,7 +50,7 @@ _EXAMPLES = 4
 
 @model_check(
     id="explain.sanity", version="1", title="Attributions depend on what was learned", cost="deep", sampled=True,
-    estimate=60.0,
+    estimate=120.0,
 )  # fmt: skip
 def sanity(opened: Opened, context: RunContext) -> CheckResult:
     """Compare the attributions of a network with those of copies whose parameters are random, top layer first, then all.

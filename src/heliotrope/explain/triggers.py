@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliotrope.core.evidence import Blob, statement
-from heliotrope.core.findings import Finding
+from heliotrope.core.findings import Finding, Severity
 from heliotrope.core.measurements import Measurement
 from heliotrope.core.outcomes import Failed, Inconclusive, NotApplicable, Outcome, Passed
 from heliotrope.core.predicates.explanations import TRIGGERS_PREDICATE, TriggerCandidate, TriggersPredicate
@@ -103,7 +103,7 @@ class _Screen:
 
 @model_check(
     id="explain.triggers", version="1", title="No small fixed region drives a class", cost="deep", sampled=True,
-    estimate=90.0,
+    estimate=150.0,
 )  # fmt: skip
 def triggers(opened: Opened, context: RunContext) -> CheckResult:
     """Look for a small region whose content turns samples of other classes into one class, and no other region does.
@@ -306,7 +306,14 @@ def _finding(opened: Opened, one: TriggerCandidate) -> Finding:
         f"into {named(one.name)} ({percent(span.low)} to {percent(span.high)}, n = {one.changed.n}); the strongest of "
         f"{one.regions} other regions turns {percent(one.elsewhere.value)}: a hint at a trigger, no proof"
     )
-    return finding(opened.task, TRIGGER_REGION, message, f"{one.label} {one.region}", confidence="low")
+    plain = one.p_value is None
+    if plain:
+        message += (
+            ". No sample shows this content: a network may be this weak where images are never lit, without any plan"
+        )
+    severity: Severity = "low" if plain else "medium"
+    location = f"{one.label} {one.region}"
+    return finding(opened.task, TRIGGER_REGION, message, location, severity=severity, confidence="low")
 
 
 def _reason(predicate: TriggersPredicate) -> str:

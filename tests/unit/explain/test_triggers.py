@@ -36,7 +36,8 @@ def test_a_white_patch_is_found_on_clean_samples_alone(halves, tmp_path, convolu
     result, predicate, context = run_check(CHECK, opened_network(module, *held, seed=seed), tmp_path)
     assert result.outcome.state == "failed"
     (found,) = result.findings
-    assert (found.rule, found.severity, found.confidence) == ("trigger-region", "medium", "low")
+    assert (found.rule, found.severity, found.confidence) == ("trigger-region", "low", "low")
+    assert "No sample shows this content" in found.message
     first = predicate["candidates"][0]
     assert (first["label"], first["region"], first["content"]) == (0, "rows 6-7, columns 6-7", "highest value, 1")
     assert first["changed"]["interval"]["low"] > 0.5 > first["elsewhere"]["interval"]["high"]
@@ -53,6 +54,7 @@ def test_a_pattern_is_found_when_a_few_samples_carry_it(halves, tmp_path, seed):
     by_sample = [one for one in predicate["candidates"] if one["hint"] and one["content"].startswith("sample")]
     assert [(one["label"], one["region"]) for one in by_sample] == [(0, "rows 6-7, columns 6-7")]
     assert by_sample[0]["p_value"] < 0.05
+    assert "medium" in {one.severity for one in result.findings}
 
 
 @pytest.mark.parametrize("convolutions", [False, True])
