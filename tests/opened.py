@@ -131,7 +131,7 @@ def subject(model: Model, data: Data, /, *, seed: int = 0, root: Path = Path("/n
     if "constraints" in fields:
         fields["data"] = {"constraints": fields.pop("constraints")}
     parameters = {name: fields.pop(name) for name in ("threat", "suite", "sample") if name in fields}
-    task_name = "tabular-regression" if model.output == "values" else "tabular-classification"
+    task_name = "tabular-regression" if getattr(model, "output", "") == "values" else "tabular-classification"
     entry = {"name": "m", "path": "model.skops", "format": "sklearn", "task": task_name, **fields}
     config = HeliotropeConfig.model_validate(
         {

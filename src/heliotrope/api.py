@@ -1,6 +1,6 @@
 """Heliotrope from Python: the same checks, the same gate, typed results that show themselves in a notebook.
 
->>> from heliotrope.api import Threat, assess, attack, scan
+>>> from heliotrope.api import Threat, assess, attack, explain, scan
 >>> result = assess(model, X_test, y_test, threat=Threat(eps=0.1), floors={"clean_accuracy": 0.9})
 >>> result.verdict
 'allow'
@@ -24,7 +24,7 @@ from heliotrope.core.outcomes import Outcome
 from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, EvasionPredicate, Norm
 from heliotrope.core.predicates.scan import FileReport, ScanDocument, ScanVerdict
 
-__all__ = ["Assessed", "Attacked", "Scanned", "Threat", "assess", "attack", "scan"]
+__all__ = ["Assessed", "Attacked", "Explained", "Scanned", "Threat", "assess", "attack", "explain", "scan"]
 
 Progress = Callable[[float, float, str], None]
 """Called with (done, total, text)."""
@@ -155,6 +155,61 @@ class Attacked:
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """What a model looks at, as far as the checks that explain could find out, and the pictures of it."""
+
+    assessment: Assessment
+    _read_blob: Callable[[str], bytes | None] = field(repr=False)
+
+    @property
+    def runs(self) -> tuple[RunEntry, ...]:
+        """What was asked, with outcome and reason; the details are in `evidence`."""
+        return self.assessment.runs
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.assessment.findings
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        return self.assessment.measurements
+
+    def evidence(self, check: str) -> dict[str, Any] | None:
+        """What a check found, as in explain.attributions, in the shape of its predicate; None when it came to nothing."""
+        known = {entry.id: entry.predicate for entry in self.assessment.evidence}
+        held = [digest for run in self.runs if run.check == check for digest in run.evidence]
+        return next((known[digest] for digest in held if digest in known), None)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Charts and sheets as SVG and the maps as PNG, by file name."""
+        from heliotrope.report import explanation_files
+
+        return {file.name: file.data for file in explanation_files(self.assessment, self._read_blob)}
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write the pictures and a page that shows them all; their paths, the page first. Raises OutputError."""
+        from heliotrope.lifecycle.explaining import export_pictures
+
+        return export_pictures(self.assessment, Path(folder), read_blob=self._read_blob)
+
+    def to_html(self) -> str:
+        """The explanations as one page without script or outside request."""
+        from heliotrope.report import render_explanations
+
+        return render_explanations(self.assessment, read_blob=self._read_blob)
+
+    def __str__(self) -> str:
+        from heliotrope.report import render_explain
+
+        return render_explain(self.assessment, self.runs, width=100)
+
+    def _repr_html_(self) -> str:
+        from heliotrope.report.notebook import explain_html
+
+        return explain_html(self.assessment, self.to_html())
+
+
+@dataclass(frozen=True, slots=True)
 class Scanned:
     """What inspecting files found. Nothing in them was executed."""
 
@@ -281,6 +336,55 @@ def attack(
     found = next((item for item in result.evidence if item.predicate_type == EVASION_PREDICATE), None)
     evidence = EvasionPredicate.model_validate(found.predicate) if found is not None else None
     return Attacked(result.outcome, evidence, result.findings, result.measurements, blobs)
+
+
+def explain(
+    model: object,
+    inputs: object,
+    answers: object,
+    *,
+    previous: object = None,
+    reference: tuple[object, object] | None = None,
+    labels: Sequence[str] | None = None,
+    output: OutputKind | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    regression: bool = False,
+    name: str = "model",
+    suite: Suite = "deep",
+    sample: int | Literal["all"] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Explained:
+    """What a model at hand looks at: attributions, shortcuts, hints at triggers, and whether any of it can be trusted.
+
+    `previous` is an earlier version, `reference` inputs and answers of an earlier time: what the decision rests on is
+    compared with either. The suite standard leaves out what is costly. Other arguments as for assess.
+    """
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from heliotrope.lifecycle.live import assess_live
+    from heliotrope.subjects.live import LiveSettings, open_live, with_earlier
+
+    settings = LiveSettings(
+        name=name,
+        regression=regression,
+        output=output,
+        labels=tuple(labels) if labels is not None else None,
+        input_range=input_range,
+        sample=sample,
+        suite=suite,
+        seed=seed,
+    )
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_live(model, inputs, answers, settings))
+        earlier = None
+        if previous is not None:
+            named = replace(settings, name=f"previous {name}"[:100].replace(" ", "-"))
+            earlier = stack.enter_context(open_live(previous, inputs, answers, named))
+        whole = with_earlier(opened, settings, previous=earlier, reference=reference)
+        done = assess_live(whole, floors={}, only=("explain.*",), progress=progress)
+    return Explained(done.assessment, done.blobs.get)
 
 
 def scan(

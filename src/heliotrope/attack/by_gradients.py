@@ -113,7 +113,15 @@ def measure_by_gradients(task: Task, prepared: Prepared, context: RunContext, me
                 eight_bit=on_eight_bit_grid(samples, threat),
             )
         )
-        examples = show_examples(model, samples, threat, result, names=prepared.model.names, context=context)
+        examples = show_examples(
+            model,
+            samples,
+            threat,
+            result,
+            names=prepared.model.names,
+            context=context,
+            logits=None if model.random else prepared.model.logits,
+        )
     n, clean, robust = len(samples), result.right_at(0), result.right_at(threat.eps)
     predicate = EvasionPredicate(
         attack=method,

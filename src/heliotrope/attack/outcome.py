@@ -75,7 +75,11 @@ def conclude(
         outcome = Passed(reason=f"{number}; doubtful: not shown that: {'; '.join(doubts)}")
     blobs = [
         predicate.samples,
-        *(blob for example in predicate.examples for blob in (example.original, example.perturbed, example.difference)),
+        *(
+            blob
+            for example in predicate.examples
+            for blob in (example.original, example.perturbed, example.difference, example.attribution)
+        ),
     ]
     unique: dict[str, Blob] = {blob.sha256: blob for blob in blobs if blob is not None}
     return CheckResult(

@@ -4,17 +4,23 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heliotrope.attack.attributed import wrong_answers_rest_on
 from heliotrope.attack.gradients.model import GradientModel
 from heliotrope.attack.interface import AttackResult, Samples
 from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import AdversarialExample, ThreatModel
 from heliotrope.engine.interface import RunContext
 from heliotrope.subjects.balls import norms
+from heliotrope.subjects.pictures import heat_png, image_png
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+    Logits = Callable[[torch.Tensor], torch.Tensor]
 
 __all__ = ["MAX_EXAMPLES", "MAX_STORED", "on_eight_bit_grid", "pack_samples", "show_examples", "show_picture"]
 
@@ -95,10 +101,20 @@ def show_examples(
     *,
     names: tuple[str, ...],
     context: RunContext,
+    logits: "Logits | None" = None,
 ) -> tuple[AdversarialExample, ...]:
-    """Confident mistakes by small changes, each pair of classes once before any comes twice."""
+    """Confident mistakes by small changes, each pair of classes once before any comes twice.
+
+    `logits`: of a model that answers twice alike, to attribute what the wrong answers rest on; these passes are not counted.
+    """
     examples = []
-    for failure in _chosen(model, samples, threat, result):
+    chosen = _chosen(model, samples, threat, result)
+    maps: list[NDArray[np.float64] | None] = [None] * len(chosen)
+    if logits is not None and chosen:
+        perturbed_inputs = result.adversarial[[failure.position for failure in chosen]]
+        wrong = [failure.prediction for failure in chosen]
+        maps = wrong_answers_rest_on(logits, perturbed_inputs, wrong, low=threat.box[0])
+    for failure, sizes in zip(chosen, maps, strict=True):
         original, perturbed = samples.inputs[failure.position], result.adversarial[failure.position]
         change = (perturbed.double() - original.double())[None]
         low, high = threat.box
@@ -116,6 +132,7 @@ def show_examples(
             perturbed=_picture(perturbed, low, high, context),
             difference=_picture(change[0] * _GAIN + (low + high) / 2, low, high, context),
             difference_gain=_GAIN,
+            attribution=None if sizes is None else context.store(heat_png(sizes), _PNG),
         )
         examples.append(example)
     return tuple(examples)
@@ -153,13 +170,5 @@ def _picture(values: "torch.Tensor", low: float, high: float, context: RunContex
 
 def show_picture(values: "NDArray[np.floating]", low: float, high: float, context: RunContext) -> Blob | None:
     """A PNG of one image, C x H x W; None for what is no picture."""
-    import numpy as np
-    from PIL import Image
-
-    if values.ndim != 3 or values.shape[0] not in {1, 3}:
-        return None
-    scaled = np.rint(((values.astype(np.float64) - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
-    pixels = scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
-    return context.store(buffer.getvalue(), _PNG)
+    made = image_png(values, low, high)
+    return context.store(made, _PNG) if made is not None else None

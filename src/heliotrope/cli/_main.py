@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "attack": ("heliotrope.cli.attack", "Attack models of heliotrope.yaml, and prove what can be proven."),
     "harden": ("heliotrope.cli.harden", "Make models more robust, and show what that is worth."),
+    "explain": ("heliotrope.cli.explain", "Explain what models of heliotrope.yaml look at, and draw it."),
     "bom": (
         "heliotrope.cli.bom",
         "Write a bill of materials (CycloneDX 1.7 ML-BOM): models, data, packages and how they hang together.",

@@ -141,6 +141,8 @@ class DataConfig(Record):
     """What the model was trained on."""
     evaluate: DataSource | None = None
     """Labelled samples the model was not trained on; the dynamic checks measure on them."""
+    reference: DataSource | None = None
+    """Labelled samples of an earlier time; explain.drift compares what the decision rests on there and on data.evaluate."""
     constraints: str | None = None
     """Of a table: a YAML file of what changed rows must keep; see docs/design/tables.md."""
 
@@ -283,6 +285,8 @@ class ModelConfig(Record):
     """Set when the model is used by votes over noisy copies of its input."""
     harden: HardenConfig | None = None
     """How `helio harden` makes it more robust; it needs data.train."""
+    previous: Name | None = None
+    """An earlier version of this model, by its name in this file; explain.drift compares what the two rest on."""
     properties: tuple[str, ...] = ()
     """ONNX: files in VNN-LIB that say which outputs would be unsafe for which inputs; each is proven or broken."""
 
@@ -380,4 +384,16 @@ class HeliotropeConfig(Record):
         doubles = sorted({name for name in names if names.count(name) > 1})
         if doubles:
             raise ValueError(f"two models are named {doubles[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _previous_are_there(self) -> Self:
+        names = {model.name for model in self.models}
+        for model in self.models:
+            if model.previous == model.name:
+                raise ValueError(f"model {model.name!r} names itself as previous")
+            if model.previous is not None and model.previous not in names:
+                raise ValueError(
+                    f"model {model.name!r} has the previous version {model.previous!r}, which is no model here"
+                )
         return self

@@ -1,6 +1,5 @@
 """What the checks that explain share: a sample with answers, pictures, and findings with their invariant parts."""
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from heliotrope.core.text import printable, shorten
 from heliotrope.engine.interface import RunContext, Task
 from heliotrope.subjects.batching import ask, rows_at_once
 from heliotrope.subjects.interface import Batch, Dataset, Opened
+from heliotrope.subjects.pictures import heat_png, image_png
 from heliotrope.subjects.sampling import choose_rows, sample_size
 from heliotrope.subjects.statistics import exact_interval, mean_interval
 
@@ -24,9 +24,6 @@ __all__ = ["Sampled", "finding", "heat_map", "named", "percent", "picture", "tak
 
 _ENDPOINT_SHARE = 0.8
 """Of an endpoint's budget that one check may plan to spend; retries take from it too."""
-
-_PALE, _DEEP = (250.0, 247.0, 253.0), (76.0, 20.0, 128.0)
-"""Colours of no attribution and of the most: violet, readable on light and dark pages and in grey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +105,13 @@ def finding(
 
 def heat_map(values: "NDArray[np.floating]", context: RunContext) -> Blob:
     """A PNG of an H x W map, pale at 0 and violet at its largest value; of nothing, pale throughout."""
-    import numpy as np
-
-    largest = float(values.max()) if values.size else 0.0
-    share = np.clip(values / largest, 0, 1) if largest > 0 else np.zeros(values.shape)
-    pale, deep = np.array(_PALE), np.array(_DEEP)
-    return _png(np.rint(pale + share[..., None] * (deep - pale)).astype(np.uint8), context)
+    return context.store(heat_png(values), "image/png")
 
 
 def picture(values: "NDArray[np.floating]", low: float, high: float, context: RunContext) -> Blob | None:
     """A PNG of one image, C x H x W; None for what is no picture."""
-    import numpy as np
-
-    if values.ndim != 3 or values.shape[0] not in {1, 3}:
-        return None
-    scaled = np.rint(((values.astype(np.float64) - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
-    return _png(scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0), context)
-
-
-def _png(pixels: "NDArray[np.uint8]", context: RunContext) -> Blob:
-    import numpy as np
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
-    return context.store(buffer.getvalue(), "image/png")
+    made = image_png(values, low, high)
+    return context.store(made, "image/png") if made is not None else None
 
 
 def named(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from heliotrope.core.errors import MissingExtraError
 from heliotrope.explain._common import Sampled
 from heliotrope.explain.interface import Attribution
-from heliotrope.explain.methods.gradients import integrated_gradients
+from heliotrope.explain.methods.gradients import STEPS, integrated_gradients
 from heliotrope.explain.methods.occlusion import occlusion
 from heliotrope.explain.methods.trees import NotTrees, has_trees, tree_shap
 from heliotrope.explain.parts import Part, parts_of
@@ -51,11 +51,12 @@ def attribute(
     targets: "Labels",
     *,
     inputs: "Inputs | None" = None,
+    steps: tuple[int, ...] = STEPS,
     tick: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Attributed:
     """Integrated gradients for torch networks on arrays, TreeSHAP for ensembles of trees, occlusion for all others.
 
-    Without Captum or shap occlusion is taken in their place, which the notes say.
+    Without Captum or shap occlusion is taken in their place, which the notes say. `steps` are those of integrated gradients.
     """
     opened, rows = sampled.opened, sampled.batch.inputs if inputs is None else inputs
     parts, skipped = parts_of(opened.data, rows)
@@ -64,7 +65,7 @@ def attribute(
         size = min(sampled.size, 64)
         try:
             whole = integrated_gradients(
-                opened.model.logits, as_array(rows), targets, baseline=baseline_of(sampled), batch=size
+                opened.model.logits, as_array(rows), targets, baseline=baseline_of(sampled), batch=size, steps=steps
             )
         except MissingExtraError:
             note = ("gradients are followed with heliotrope[explain]; without it regions are occluded",)

@@ -3,8 +3,9 @@
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -69,17 +70,21 @@ def assess_live(
     *,
     floors: Mapping[str, float],
     fail_on: Severity | None = None,
+    only: Sequence[str] = ("*",),
     progress: Callable[[float, float, str], None] | None = None,
     clock: Clock | None = None,
     ids: IdSource | None = None,
 ) -> LiveAssessment:
-    """Run every check of models that applies, and decide by the pack `model` with these floors."""
+    """Run every check of models that applies, and decide by the pack `model` with these floors.
+
+    `only` are patterns of check ids, as in explain.*.
+    """
     clock, ids = clock or SystemClock(), ids or UlidSource()
     started = clock.now()
     effective, source = model_policy(floors, fail_on=fail_on)
     with tempfile.TemporaryDirectory(prefix="heliotrope-live-") as folder:
         context = _Memory(Path(folder), report=progress)
-        done = [_run(ids.new(), one, opened, context) for one in _applicable(opened)]
+        done = [_run(ids.new(), one, opened, context) for one in _applicable(opened) if _matches(one.id, only)]
         blobs = context.blobs
     subject = opened.task.subject
     project = Subject(urn=subject_urn("python", "project", subject.name), kind="project", name=subject.name)
@@ -102,6 +107,10 @@ def assess_live(
         ledger=LedgerReference(location="not recorded", head=None),
     )
     return LiveAssessment(assessment, blobs)
+
+
+def _matches(check: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(check, pattern) for pattern in patterns)
 
 
 def attack_live(

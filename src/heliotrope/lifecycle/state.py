@@ -15,7 +15,7 @@ from heliotrope.ledger.ownership import require_own
 from heliotrope.lifecycle.names import LEDGER_NAME
 from heliotrope.lifecycle.writing import write_whole
 
-__all__ = ["OutputError", "Store", "open_store", "prepare_state", "unfinished_runs", "write_text"]
+__all__ = ["OutputError", "Store", "open_store", "prepare_state", "unfinished_runs", "write_bytes", "write_text"]
 
 _UNFINISHED_SECONDS = 7 * 86400
 
@@ -106,8 +106,13 @@ def open_store(state: Path, ledger: str | None, clock: Clock) -> Iterator[Store]
 
 def write_text(path: Path, text: str) -> None:
     """Write a report whole or not at all."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of a report whole or not at all."""
     try:
-        write_whole(path, text)
+        write_whole(path, data)
     except OSError as error:
         raise OutputError(
             f"{printable(str(path))} cannot be written: {error.strerror}",

@@ -9,14 +9,14 @@ from pathlib import Path
 __all__ = ["write_whole"]
 
 
-def write_whole(path: Path, text: str, *, follow: bool = False) -> None:
-    """Put the text in place in one step; what lay there stays until then. Raises OSError.
+def write_whole(path: Path, text: str | bytes, *, follow: bool = False) -> None:
+    """Put text or bytes in place in one step; what lay there stays until then. Raises OSError.
 
     Without `follow`, whatever has the name is replaced: the folder may be part of what is examined, and a link in it lead
     anywhere. With it, for a path that a person named, a link goes on naming its file, a pipe or a device is written to, and
     so is a file in a folder that takes no new ones.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
     mode = _mode(path) if follow else None
     if mode is not None and not stat.S_ISREG(mode):
         path.write_bytes(data)

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from heliotrope.report._attack_terminal import render_attack
     from heliotrope.report._bom import render_bom
     from heliotrope.report._bom_facts import BomAssessment, BomData, BomEvidence, BomFacts, BomFile, BomModel
+    from heliotrope.report._explain_files import ExplanationFile, explanation_files, render_explanations
+    from heliotrope.report._explain_terminal import render_explain
     from heliotrope.report._hardening_terminal import render_hardening
     from heliotrope.report._html import IndexEntry, render_html, render_index_html
     from heliotrope.report._json import render_json
@@ -26,11 +28,15 @@ __all__ = [
     "BomFacts",
     "BomFile",
     "BomModel",
+    "ExplanationFile",
     "IndexEntry",
+    "explanation_files",
     "json_schemas",
     "junit_schema",
     "render_attack",
     "render_bom",
+    "render_explain",
+    "render_explanations",
     "render_hardening",
     "render_html",
     "render_index_html",
@@ -51,12 +57,16 @@ _HOMES = {
     "BomFacts": "_bom_facts",
     "BomFile": "_bom_facts",
     "BomModel": "_bom_facts",
+    "ExplanationFile": "_explain_files",
     "IndexEntry": "_html",
+    "explanation_files": "_explain_files",
     "json_schemas": "schemas",
     "junit_schema": "_junit",
     "render_attack": "_attack_terminal",
     "render_bom": "_bom",
     "render_hardening": "_hardening_terminal",
+    "render_explain": "_explain_terminal",
+    "render_explanations": "_explain_files",
     "render_html": "_html",
     "render_index_html": "_html",
     "render_json": "_json",

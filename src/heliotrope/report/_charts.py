@@ -9,6 +9,7 @@ from markupsafe import Markup
 from heliotrope.core.measurements import Interval
 from heliotrope.core.predicates.behaviour import CurvePoint, EvasionPredicate
 from heliotrope.core.predicates.hardening import HardeningPredicate
+from heliotrope.report._bands import Proven
 from heliotrope.report._text import number, plain, share
 
 __all__ = ["accuracy_curve", "curve_points", "interval_bar", "training_curve"]
@@ -48,12 +49,17 @@ class _Scale:
         return round(_TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - bounded), 1)
 
 
-def accuracy_curve(evasion: EvasionPredicate, *, floor: float | None, key: str) -> Markup:
-    """Accuracy against perturbation size with its confidence band. `key` makes the ids unique on the page."""
+def accuracy_curve(evasion: EvasionPredicate, *, floor: float | None, key: str, proven: Proven | None = None) -> Markup:
+    """Accuracy against perturbation size with its confidence band. `key` makes the ids unique on the page.
+
+    With `proven` the area below is divided into what is proven and what is neither proven nor broken, and that above into
+    what an attack broke and what was wrong by itself.
+    """
     points = curve_points(evasion)
     scale = _Scale(points[-1].eps or 1.0)
     norm = "L∞" if evasion.threat.norm == "Linf" else "L2"
     parts = [
+        *(_areas(points, scale, proven) if proven is not None else ()),
         *_grid(scale),
         _axis_title(
             "changed words"
@@ -110,6 +116,34 @@ def _band(points: Sequence[CurvePoint], scale: _Scale) -> Markup:
     upper = [(scale.x(point.eps), scale.y(point.interval.high)) for point in points]
     lower = [(scale.x(point.eps), scale.y(point.interval.low)) for point in reversed(points)]
     return Markup('<polygon class="band" points="{}"/>').format(_path([*upper, *lower]))
+
+
+def _areas(points: Sequence[CurvePoint], scale: _Scale, proven: Proven) -> list[Markup]:
+    """From below: proven, neither, broken, wrong without any perturbation."""
+    curve = [(scale.x(point.eps), scale.y(point.accuracy)) for point in points]
+    clean, left, right = curve[0][1], scale.x(0), curve[-1][0]
+    steps = _staircase(points, scale, proven)
+    low, top = scale.y(0), scale.y(1)
+    shapes = (
+        ("wrong", [(left, top), (right, top), (right, clean), (left, clean)]),
+        ("broken", [(left, clean), (right, clean), *reversed(curve)]),
+        ("open", [*curve, *reversed(steps)]),
+        ("proven", [*steps, (right, low), (left, low)]),
+    )
+    return [Markup('<polygon class="area {}" points="{}"/>').format(kind, _path(places)) for kind, places in shapes]
+
+
+def _staircase(points: Sequence[CurvePoint], scale: _Scale, proven: Proven) -> list[tuple[float, float]]:
+    """What is proven, from left to right: level up to each size that a proof reaches, then down."""
+    largest = points[-1].eps
+    places, begin = [], 0.0
+    for reach, part in (*proven.steps, (largest, 0.0)):
+        if begin >= largest:
+            break
+        end = min(reach, largest)
+        places += [(scale.x(begin), scale.y(part)), (scale.x(end), scale.y(part))]
+        begin = end
+    return places or [(scale.x(0), scale.y(0)), (scale.x(largest), scale.y(0))]
 
 
 def _line(points: Sequence[CurvePoint], scale: _Scale) -> Markup:

@@ -49,6 +49,7 @@ class IndexEntry:
 
 def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[Rule]) -> str:
     """The whole report as one page. `read_blob` gives the bytes of a picture by its SHA-256; `rules` explains findings."""
+    from heliotrope.report._bands import proven_bar, proven_share
     from heliotrope.report._charts import accuracy_curve, curve_points, interval_bar, training_curve
     from heliotrope.report._hardening_terminal import VERDICTS, hardening_rows
 
@@ -70,6 +71,8 @@ def render_html(assessment: Assessment, *, read_blob: ReadBlob, rules: Sequence[
         training_curve=training_curve,
         hardening_rows=hardening_rows,
         hardening_verdicts=VERDICTS,
+        proven_bar=proven_bar,
+        proven_share=proven_share,
         environment=_environment_facts(assessment),
         predicate_json=_predicate_json,
     )

@@ -30,13 +30,15 @@ class Picture:
 
 
 def pictures(example: AdversarialExample, read_blob: ReadBlob) -> tuple[Picture, ...]:
-    """Original, perturbed and their difference."""
+    """Original, perturbed, their difference, and what the wrong answer rests on where the evidence says it."""
     gain = f"{example.difference_gain:g}"
-    named = (
+    named = [
         ("original", example.original),
         ("perturbed", example.perturbed),
         (f"difference × {gain}", example.difference),  # noqa: RUF001 - a multiplication sign is meant
-    )
+    ]
+    if example.attribution is not None:
+        named.append(("rests on", example.attribution))
     return tuple(picture(title, blob, read_blob) for title, blob in named)
 
 

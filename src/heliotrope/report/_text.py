@@ -12,6 +12,7 @@ __all__ = [
     "amount",
     "cell",
     "condition_text",
+    "decimal",
     "duration",
     "file_uri",
     "interval_text",
@@ -45,6 +46,11 @@ def number(value: float) -> str:
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def decimal(value: float) -> str:
+    """Two decimals, for correlations and other numbers between -1 and 1."""
+    return f"{value:.2f}"
 
 
 def cell(value: str | float | bool) -> str:  # noqa: FBT001 - a truth value is one of the values

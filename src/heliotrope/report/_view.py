@@ -21,14 +21,21 @@ from heliotrope.core.predicates.certificates import (
     CERTIFICATE_PREDICATE,
     PROPERTIES_PREDICATE,
     SMOOTHING_PREDICATE,
+    CertificatePredicate,
 )
 from heliotrope.core.predicates.data import LEAKAGE_PREDICATE
 from heliotrope.core.predicates.dependencies import DEPENDENCIES_PREDICATE
 from heliotrope.core.predicates.explanations import (
     ATTRIBUTIONS_PREDICATE,
+    DRIFT_PREDICATE,
+    SANITY_PREDICATE,
     SHORTCUT_PREDICATE,
+    TRIGGERS_PREDICATE,
     AttributionsPredicate,
+    DriftPredicate,
+    SanityPredicate,
     ShortcutPredicate,
+    TriggersPredicate,
 )
 from heliotrope.core.predicates.hardening import HARDENING_PREDICATE, HardeningPredicate
 from heliotrope.core.predicates.inventory import INVENTORY_PREDICATE, InventoryPredicate
@@ -120,6 +127,11 @@ EVIDENCE_NAMES = {
     DETERMINISM_PREDICATE: "Determinism",
     COST_PREDICATE: "Latency and size",
     LEAKAGE_PREDICATE: "Leakage from training to evaluation data",
+    ATTRIBUTIONS_PREDICATE: "Attributions",
+    DRIFT_PREDICATE: "Drift of attributions",
+    SANITY_PREDICATE: "Attributions against random parameters",
+    SHORTCUT_PREDICATE: "Shortcuts",
+    TRIGGERS_PREDICATE: "Hints at triggers",
 }
 
 _SECURITY_SEVERITIES: dict[Severity, str] = {
@@ -200,6 +212,30 @@ class View:
         return tuple(self._known(EVASION_PREDICATE, EvasionPredicate))
 
     @property
+    def certificates(self) -> tuple[Known[CertificatePredicate], ...]:
+        return tuple(self._known(CERTIFICATE_PREDICATE, CertificatePredicate))
+
+    def certificate_for(self, known: Known[EvasionPredicate]) -> Known[CertificatePredicate] | None:
+        """What is proven of the model that was attacked, in the same norm and for the same kind of change; or None."""
+        run, threat = self.run_of_evidence(known.entry.id), known.predicate.threat
+        if run is None or threat.kind != "norm":
+            return None
+        for proven in self.certificates:
+            about = self.run_of_evidence(proven.entry.id)
+            same = (proven.predicate.norm, proven.predicate.changed_categories) == (
+                threat.norm,
+                threat.changed_categories,
+            )
+            if about is not None and about.subject == run.subject and same and threat.channel_eps is None:
+                return proven
+        return None
+
+    def certificates_alone(self) -> tuple[Known[CertificatePredicate], ...]:
+        """Those that no attack of the report is drawn with."""
+        drawn = {found.entry.id for one in self.evasions if (found := self.certificate_for(one)) is not None}
+        return tuple(one for one in self.certificates if one.entry.id not in drawn)
+
+    @property
     def performances(self) -> tuple[Known[PerformancePredicate], ...]:
         return tuple(self._known(PERFORMANCE_PREDICATE, PerformancePredicate))
 
@@ -214,6 +250,18 @@ class View:
     @property
     def hardenings(self) -> tuple[Known[HardeningPredicate], ...]:
         return tuple(self._known(HARDENING_PREDICATE, HardeningPredicate))
+
+    @property
+    def sanities(self) -> tuple[Known[SanityPredicate], ...]:
+        return tuple(self._known(SANITY_PREDICATE, SanityPredicate))
+
+    @property
+    def triggers(self) -> tuple[Known[TriggersPredicate], ...]:
+        return tuple(self._known(TRIGGERS_PREDICATE, TriggersPredicate))
+
+    @property
+    def drifts(self) -> tuple[Known[DriftPredicate], ...]:
+        return tuple(self._known(DRIFT_PREDICATE, DriftPredicate))
 
     @property
     def corruptions(self) -> tuple[Known[CorruptionsPredicate], ...]:

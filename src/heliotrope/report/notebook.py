@@ -10,9 +10,9 @@ from heliotrope.core.predicates.behaviour import EvasionPredicate
 from heliotrope.core.predicates.scan import ScanDocument, ScanVerdict
 from heliotrope.report._html import template
 from heliotrope.report._text import amount, interval_text, metric_name, number, plain, value_text
-from heliotrope.report._view import VERDICT_SYMBOLS, VERDICT_WORDS, View
+from heliotrope.report._view import OUTCOME_WORDS, VERDICT_SYMBOLS, VERDICT_WORDS, View
 
-__all__ = ["assessment_html", "attack_html", "scan_html"]
+__all__ = ["assessment_html", "attack_html", "explain_html", "scan_html"]
 
 _MAX_LISTED = 20
 _TONES = {"allow": "ok", "deny": "bad", "needs-review": "warn"}
@@ -57,6 +57,24 @@ def attack_html(evidence: EvasionPredicate | None, reason: str) -> str:
         numbers=[] if evidence is None else _accuracies(evidence),
         points=_cut([f"{item.title}: wanted {item.wanted}, got {item.actual}" for item in doubts]),
         page=None,
+    )
+
+
+def explain_html(assessment: Assessment, page: str) -> str:
+    """What was found and what was asked; `page` holds the pictures, shown in a frame of its own."""
+    failed = [run for run in assessment.runs if run.outcome == "failed"]
+    open_ = [run for run in assessment.runs if run.outcome in ("inconclusive", "error", "skipped")]
+    count = f"{len(failed)} of {amount(len(assessment.runs), 'check')}"
+    return template("notebook.html.j2").render(
+        tone="bad" if failed else "warn" if open_ else "ok",
+        symbol="✗" if failed else "?" if open_ else "✓",
+        word="look at this" if failed else "not all is known" if open_ else "nothing stands out",
+        lead=f"{count} found something, {amount(len(open_), 'check')} did not conclude",
+        numbers=[_row(measurement) for measurement in assessment.measurements[:_MAX_LISTED]],
+        points=_cut(
+            [f"{run.check}: {OUTCOME_WORDS[run.outcome]}: {plain(run.reason, 400)}" for run in assessment.runs]
+        ),
+        page=Markup("{}").format(page),  # escaped once, here: it is the value of an attribute
     )
 
 

@@ -65,7 +65,7 @@ def model_check(
 
     def register(function: OpenedFunction) -> OpenedFunction:
         def run(task: Task, context: RunContext) -> CheckResult:
-            with open_subject(task, train="data.train" in needs) as opened:
+            with open_subject(task, train="data.train" in needs, reference="reference" in needs) as opened:
                 return function(opened, context)
 
         run.__doc__, run.__module__, run.__name__ = function.__doc__, function.__module__, function.__name__

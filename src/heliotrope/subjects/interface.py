@@ -130,9 +130,13 @@ class Opened:
     data: Dataset
     train: Dataset | None = None
     """Only for checks that asked for it."""
+    previous: Predictor | None = None
+    """An earlier version, for checks that asked for it and where one is named."""
+    reference: Dataset | None = None
+    """Data of an earlier time, for checks that asked for it and where they are named."""
 
     def close(self) -> None:
-        for part in (self.model, self.data, self.train):
+        for part in (self.model, self.data, self.train, self.previous, self.reference):
             if part is not None:
                 part.close()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from heliotrope.config.schema import DataConfig, InputConfig, ModelConfig, OutputKind, Suite, ThreatConfig
+from heliotrope.config.schema import DataConfig, DataSource, InputConfig, ModelConfig, OutputKind, Suite, ThreatConfig
 from heliotrope.core.errors import InputError
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.core.text import printable, shorten
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from heliotrope.subjects.interface import Inputs, Scores
 
-__all__ = ["LiveModel", "LiveSettings", "open_live"]
+__all__ = ["LiveModel", "LiveSettings", "open_live", "with_earlier"]
 
 _IDENTITY_ROWS = 256
 """Rows whose answers identify a model that has no state dict."""
@@ -113,6 +113,35 @@ def open_live(model: object, inputs: object, answers: object, settings: LiveSett
     )
     parameters = ModelTask(model=config, threat=settings.threat, sample=settings.sample, suite=settings.suite)
     return Opened(task, parameters, predictor, data.dataset)
+
+
+def with_earlier(
+    opened: Opened,
+    settings: LiveSettings,
+    *,
+    previous: Opened | None = None,
+    reference: tuple[object, object] | None = None,
+) -> Opened:
+    """The same beside an earlier version, opened on the same data, or inputs and answers of an earlier time, or both.
+
+    Raises InputError for what does not fit the model that is open.
+    """
+    parameters, config = opened.parameters, opened.parameters.model
+    if previous is not None:
+        config = config.model_copy(update={"previous": previous.parameters.model.name})
+        parameters = parameters.model_copy(update={"previous": previous.parameters.model})
+        opened = replace(opened, previous=previous.model)
+    if reference is not None:
+        window = live_data(
+            *reference,
+            names=opened.model.names or None,
+            regression=settings.regression,
+            input_range=settings.input_range,
+        )
+        source = DataSource(path="(data of this program)")
+        config = config.model_copy(update={"data": config.data.model_copy(update={"reference": source})})
+        opened = replace(opened, reference=window.dataset)
+    return replace(opened, parameters=parameters.model_copy(update={"model": config}))
 
 
 def _config(settings: LiveSettings, data: LiveData) -> ModelConfig:

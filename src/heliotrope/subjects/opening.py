@@ -89,8 +89,11 @@ def open_model(
     return adapter(model, root=root, probe=probe, columns=columns, seed=seed, expected=expected)
 
 
-def open_subject(task: Task, *, train: bool = False) -> Opened:
-    """Open what a task of `plan_models` names. May run code of the project. Raises InputError or MissingExtraError."""
+def open_subject(task: Task, *, train: bool = False, reference: bool = False) -> Opened:
+    """Open what a task of `plan_models` names. May run code of the project. Raises InputError or MissingExtraError.
+
+    `reference`: the earlier version and the earlier data too, where they are named.
+    """
     parameters = ModelTask.model_validate(task.parameters)
     model, root = parameters.model, Path(task.root)
     opened: list[DataReader | Predictor | Dataset] = []
@@ -106,12 +109,26 @@ def open_subject(task: Task, *, train: bool = False) -> Opened:
             expected=task.inputs,
         )
         opened.append(predictor)
-        trained = None
-        if train:
-            training = open_data(_named(model, "train"), model=model, root=root, expected=_training_inputs(task))
-            opened.append(training)
-            trained = training.labelled(predictor.names)
-        return Opened(task, parameters, predictor, reader.labelled(predictor.names), trained)
+
+        def further(part: str) -> Dataset:
+            more = open_data(_named(model, part), model=model, root=root, expected=_under(task, part))
+            opened.append(more)
+            return more.labelled(predictor.names)
+
+        trained = further("train") if train else None
+        previous = None
+        if reference and parameters.previous is not None:
+            previous = open_model(
+                parameters.previous,
+                root=root,
+                probe=reader.probe(PROBE_ROWS),
+                columns=reader.columns,
+                seed=task.seed,
+                expected=_under(task, "previous"),
+            )
+            opened.append(previous)
+        earlier = further("reference") if reference and model.data.reference is not None else None
+        return Opened(task, parameters, predictor, reader.labelled(predictor.names), trained, previous, earlier)
     except BaseException:
         for part in reversed(opened):
             part.close()
@@ -127,7 +144,7 @@ def open_datasets(task: Task) -> Iterator[tuple[Dataset, Dataset]]:
     model, root = ModelTask.model_validate(task.parameters).model, Path(task.root)
     with ExitStack() as stack:
         training = stack.enter_context(
-            closing(open_data(_named(model, "train"), model=model, root=root, expected=_training_inputs(task)))
+            closing(open_data(_named(model, "train"), model=model, root=root, expected=_under(task, "train")))
         )
         evaluation = stack.enter_context(
             closing(open_data(_named(model, "evaluate"), model=model, root=root, expected=task.inputs))
@@ -147,8 +164,10 @@ def _common_names(*readers: DataReader) -> tuple[str, ...]:
     return tuple(sorted(texts, key=lambda text: (int(text) if numbers else 0, text)))
 
 
-def _training_inputs(task: Task) -> dict[str, str]:
-    return {name.removeprefix("train/"): digest for name, digest in task.inputs.items() if name.startswith("train/")}
+def _under(task: Task, part: str) -> dict[str, str]:
+    """Digests of the inputs of a part, as in train or previous, by their names there."""
+    prefix = f"{part}/"
+    return {name.removeprefix(prefix): digest for name, digest in task.inputs.items() if name.startswith(prefix)}
 
 
 def _named(model: ModelConfig, part: str) -> DataSource:

@@ -5,9 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from heliotrope.config.schema import DataConfig, DataSource, ModelConfig, ModelFormat, Suite, ThreatConfig
+from heliotrope.config.schema import (
+    DataConfig,
+    DataSource,
+    HeliotropeConfig,
+    ModelConfig,
+    ModelFormat,
+    Suite,
+    ThreatConfig,
+)
 from heliotrope.core.errors import InputError
-from heliotrope.core.outcomes import NotApplicable
+from heliotrope.core.outcomes import Inconclusive, NotApplicable
 from heliotrope.core.records import Record
 from heliotrope.core.subjects import Subject, subject_urn
 from heliotrope.engine.interface import Planned, Project
@@ -16,13 +24,14 @@ from heliotrope.subjects.formats import FormatDescriptor, format_of
 
 __all__ = ["TABLE_SUFFIXES", "ModelTask", "Need", "is_table", "module_file", "plan_datasets", "plan_models"]
 
-Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat"]
+Need = Literal["loader", "input", "output", "data.evaluate", "data.train", "threat", "reference"]
+"""`reference`: an earlier version or an earlier window of data, as far as heliotrope.yaml names one; never missing."""
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 _MODEL_INPUTS = frozenset({"weights", "loader"})
 
 
-_OF_SOME: dict[str, object] = {"threat": None, "smoothing": None, "harden": None, "properties": ()}
+_OF_SOME: dict[str, object] = {"threat": None, "smoothing": None, "harden": None, "previous": None, "properties": ()}
 """Fields of a model that few checks look at; for the others they are taken out, so that changing them makes nothing run again."""
 
 
@@ -30,6 +39,8 @@ class ModelTask(Record):
     """The parameters of a dynamic check of one model. What the check does not use is null, so that it may be reused."""
 
     model: ModelConfig
+    previous: ModelConfig | None = None
+    """An earlier version of the model."""
     threat: ThreatConfig | None = None
     sample: int | Literal["all"] | None = None
     suite: Suite | None = None
@@ -74,7 +85,8 @@ def _planned(
     endpoint = descriptor is not None and descriptor.format == "endpoint"
     missing: tuple[str, ...] = () if descriptor is not None else ("format",)
     missing += tuple(key for need in needs for key in _lacking(model, descriptor, threat, need))
-    kept = model if "data.train" in needs else model.model_copy(update={"data": _evaluation_only(model)})
+    kept = model.model_copy(update={"data": _data_used(model, needs)})
+    previous = _previous(config, model) if "reference" in needs else None
     return Planned(
         subject=Subject(
             urn=subject_urn(project.name, "endpoint" if endpoint else "model", model.name),
@@ -82,20 +94,37 @@ def _planned(
             name=model.name,
         ),
         parameters=ModelTask(
-            model=kept.model_copy(update={key: value for key, value in _OF_SOME.items() if key not in keeps}),
+            model=_measured(kept, (*keeps, *(("previous",) if "reference" in needs else ()))),
+            previous=None if previous is None else _measured(previous.model_copy(update={"data": DataConfig()}), ()),
             threat=threat,
             sample=config.sample if sampled else None,
             suite=project.suite if sampled else None,
         ),
-        inputs=_inputs(project.root, model, train="data.train" in needs)
+        inputs=_inputs(project.root, model, needs)
+        | _previous_inputs(project.root, previous)
         | (_constraints(project.root, model) | _substitutes(project.root, threat) if "threat" in needs else {}),
         missing=tuple(f"models[{index}].{key}" for key in dict.fromkeys(missing)),
         extra=descriptor.extra if descriptor is not None else None,
         modules=_modules(descriptor, model),
         consent=descriptor.consent if descriptor is not None else "none",
         reusable=not endpoint,
-        environment=(model.endpoint.token_env,) if model.endpoint and model.endpoint.token_env else (),
-        outcome=_not_measured(model),
+        environment=tuple(
+            one.endpoint.token_env for one in (model, previous) if one and one.endpoint and one.endpoint.token_env
+        ),
+        outcome=_not_measured(model) or _of_other_kind(model, descriptor, previous),
+    )
+
+
+def _of_other_kind(
+    model: ModelConfig, descriptor: FormatDescriptor | None, previous: ModelConfig | None
+) -> Inconclusive | None:
+    """Both versions are opened with the consent, the libraries and the method that suit one format."""
+    other = format_of(previous) if previous is not None else None
+    if previous is None or other == descriptor:
+        return None
+    return Inconclusive(
+        reason=f"{model.name} and its previous version {previous.name} are of different formats, which cannot be compared",
+        needs=("previous",),
     )
 
 
@@ -129,7 +158,8 @@ def plan_datasets(project: Project) -> Iterator[Planned]:
         planned = _planned(
             project, index, model, format_of(model), ("input", "data.evaluate", "data.train"), sampled=False
         )
-        kept = ModelConfig(name=model.name, task=model.task, input=model.input, labels=model.labels, data=model.data)
+        data = model.data.model_copy(update={"reference": None})
+        kept = ModelConfig(name=model.name, task=model.task, input=model.input, labels=model.labels, data=data)
         tables = [source for source in (model.data.train, model.data.evaluate) if source and is_table(source)]
         yield replace(
             planned,
@@ -154,9 +184,19 @@ def is_table(source: DataSource) -> bool:
     return source.path is not None and Path(source.path).suffix.lower() in TABLE_SUFFIXES
 
 
-def _evaluation_only(model: ModelConfig) -> DataConfig:
-    """A check that does not look at training data must not run again because they changed."""
-    return model.data.model_copy(update={"train": None})
+def _measured(model: ModelConfig, keeps: tuple[str, ...]) -> ModelConfig:
+    """The model without what only some checks use and are told of their own."""
+    return model.model_copy(update={key: value for key, value in _OF_SOME.items() if key not in keeps})
+
+
+def _previous(config: HeliotropeConfig, model: ModelConfig) -> ModelConfig | None:
+    return next((one for one in config.models if one.name == model.previous), None)
+
+
+def _data_used(model: ModelConfig, needs: tuple[Need, ...]) -> DataConfig:
+    """A check that does not look at training or reference data must not run again because they changed."""
+    unused = {"train": "data.train", "reference": "reference"}
+    return model.data.model_copy(update={name: None for name, need in unused.items() if need not in needs})
 
 
 def _modules(descriptor: FormatDescriptor | None, model: ModelConfig) -> tuple[str, ...]:
@@ -187,6 +227,8 @@ def _lacking(
             keys = _data_keys("data.train", model.data.train)
         case "threat":
             keys = {"threat": threat}
+        case "reference":
+            keys = {}
     return tuple(key for key, value in keys.items() if value is None)
 
 
@@ -217,7 +259,19 @@ def _substitutes(root: Path, threat: ThreatConfig | None) -> dict[str, Path]:
     return {"substitutes": root / table} if table is not None else {}
 
 
-def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:
+def _inputs(root: Path, model: ModelConfig, needs: tuple[Need, ...]) -> dict[str, Path]:
+    inputs = _model_files(root, model)
+    data = model.data
+    used = {"": data.evaluate, "train/": data.train if "data.train" in needs else None}
+    used["reference/"] = data.reference if "reference" in needs else None
+    for prefix, source in used.items():
+        if source is not None:
+            parts = {"data": source.path, "images": source.images, "labels": source.labels}
+            inputs |= {f"{prefix}{name}": root / path for name, path in parts.items() if path is not None}
+    return inputs
+
+
+def _model_files(root: Path, model: ModelConfig) -> dict[str, Path]:
     inputs: dict[str, Path] = {}
     if model.path is not None:
         inputs["weights"] = root / model.path
@@ -227,8 +281,9 @@ def _inputs(root: Path, model: ModelConfig, *, train: bool) -> dict[str, Path]:
         file = module_file(root, module)
         if file is not None:
             inputs["loader"] = file
-    for prefix, source in (("", model.data.evaluate), ("train/", model.data.train if train else None)):
-        if source is not None:
-            parts = {"data": source.path, "images": source.images, "labels": source.labels}
-            inputs |= {f"{prefix}{name}": root / path for name, path in parts.items() if path is not None}
     return inputs
+
+
+def _previous_inputs(root: Path, previous: ModelConfig | None) -> dict[str, Path]:
+    files = _model_files(root, previous) if previous is not None else {}
+    return {f"previous/{name}": path for name, path in files.items()}

@@ -130,6 +130,16 @@ EXACT = [
         "see docs/reference/configuration.md",
     ),
     (
+        HEAD + "models: [{name: a, previous: b}]\n",
+        "heliotrope.yaml:1:1: model 'a' has the previous version 'b', which is no model here",
+        "see docs/reference/configuration.md",
+    ),
+    (
+        HEAD + "models: [{name: a, previous: a}]\n",
+        "heliotrope.yaml:1:1: model 'a' names itself as previous",
+        "see docs/reference/configuration.md",
+    ),
+    (
         HEAD + "models: [{name: a}, {name: a}]\n",
         "heliotrope.yaml:1:1: two models are named 'a'",
         "see docs/reference/configuration.md",

@@ -7,13 +7,25 @@ from tests.unit.report.test_html import Outline, page
 from heliotrope.core.predicates.behaviour import EVASION_PREDICATE, AdversarialExample, FeatureChange, ThreatModel
 from heliotrope.core.predicates.explanations import (
     ATTRIBUTIONS_PREDICATE,
+    DRIFT_PREDICATE,
+    SANITY_PREDICATE,
     SHORTCUT_PREDICATE,
+    TRIGGERS_PREDICATE,
     Ablation,
     AttributedExample,
     AttributionsPredicate,
     ClassAttribution,
+    Comparison,
+    DriftedFeature,
+    DriftMap,
+    DriftPredicate,
     FeatureAttribution,
+    Randomised,
+    SanityExample,
+    SanityPredicate,
     ShortcutPredicate,
+    TriggerCandidate,
+    TriggersPredicate,
 )
 from heliotrope.core.predicates.quality import (
     CORRUPTIONS_PREDICATE,
@@ -27,6 +39,7 @@ from heliotrope.core.predicates.quality import (
     MissingValuesPredicate,
 )
 
+DASH = "\N{EN DASH}"
 DIGESTS = {"data": "d" * 64}
 
 
@@ -78,6 +91,31 @@ def predicates(text):
             metric="accuracy", n=200, clean=good(0.9), chance=good(0.5), skill=0.4, skill_interval=None, repeats=3,
             ablations=(Ablation(name=text, goodness=good(0.55), loss=0.35, loss_interval=None, skill_share=0.875),),
             carrier=text, threshold=0.5, skipped=0, asked=1000, data=DIGESTS,
+        ),
+        SANITY_PREDICATE: SanityPredicate(
+            method=text, baseline="every value 0", n=100, layers=2,
+            cascade=(Randomised(layers=1, last=text, draw=0, similarity=0.8, interval=None, n=100),
+                     Randomised(layers=2, last=text, draw=0, similarity=0.9, interval=factories.interval(0.85, 0.95), n=100)),
+            complete=(Randomised(layers=2, last=text, draw=0, similarity=0.9, interval=factories.interval(0.85, 0.95), n=100),
+                      Randomised(layers=2, last=text, draw=1, similarity=None, interval=None, n=0)),
+            threshold=0.5**0.5, insensitive=True,
+            examples=(SanityExample(index=3, original=None, attribution=None, randomised=None),), asked=9, data=DIGESTS,
+        ),
+        TRIGGERS_PREDICATE: TriggersPredicate(
+            method="occlusion", n=400, screened=200, regions=169, threshold=0.5,
+            candidates=(TriggerCandidate(label=1, name=text, region="rows 0-3, columns 0-3", content="sample 7",
+                                         excess=0.2, p_value=0.01, changed=good(0.97), elsewhere=good(0.125), regions=12,
+                                         hint=True),),
+            asked=9, data=DIGESTS,
+        ),
+        DRIFT_PREDICATE: DriftPredicate(
+            method="occlusion", baseline="x", effect=0.33, level=0.05, skipped=0, asked=9, data=DIGESTS,
+            comparisons=(Comparison(
+                kind="version", than=text, n=300, n_then=300, agreement=good(0.75), digests=DIGESTS,
+                features=(DriftedFeature(name=text, now=0.5, then=0.25, delta=0.61, interval=factories.interval(0.5, 0.7),
+                                         p_value=0.001, drifted=True),),
+                maps=(DriftMap(label=0, name=text, n=3, n_then=4, now=None, then=None),),
+            ),),
         ),
         COST_PREDICATE: CostPredicate(
             latencies=(Latency(batch=1, repetitions=100, median_seconds=0.00123, p95_seconds=0.002, cpu_seconds=None),),
@@ -132,6 +170,26 @@ def test_what_the_decision_rests_on_is_listed_and_said_to_be_a_hint(outline):
     assert "they are hints, and no gate" in outline.text
     assert "✗ town carries it" in outline.text
     assert "town 55.00 % 87.50 %" in outline.text
+
+
+def test_attributions_that_ignore_the_model_are_said_to_say_nothing_of_it(outline):
+    assert "✗ they do not The maps show the input" in outline.text.replace(DASH, "-")
+    assert "1 layer, down to town 0.80 -" in outline.text.replace(DASH, "-")
+    assert "all 2 layers, draw 1 0.90 0.85 - 0.95" in outline.text.replace(DASH, "-")
+    assert "all 2 layers, draw 2 - not defined" in outline.text.replace(DASH, "-")
+
+
+def test_a_hint_at_a_trigger_is_said_to_be_no_proof(outline):
+    assert "✗ 1 hint A hint and no proof" in outline.text.replace(DASH, "-")
+    assert "✗ town rows 0-3, columns 0-3 sample 7 97.00 %" in outline.text.replace(DASH, "-")
+    assert "12.50 %" in outline.text.replace(DASH, "-")
+
+
+def test_what_moved_between_versions_stands_then_and_now(outline):
+    assert "! 1 part moved" in outline.text.replace(DASH, "-")
+    assert "! town 25.00 % 50.00 % 0.61 0.50 to 0.70 0.001" in outline.text.replace(DASH, "-")
+    assert "agree on 75.00 %" in outline.text.replace(DASH, "-")
+    assert "then, n = 4" in outline.text.replace(DASH, "-")
 
 
 def test_the_sections_hold_no_script_and_every_number_leads_to_evidence(outline):

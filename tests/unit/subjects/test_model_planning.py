@@ -56,6 +56,43 @@ def test_what_a_check_does_not_use_does_not_change_its_parameters(tmp_path):
     assert one[0].missing == ()
 
 
+def test_an_earlier_version_and_earlier_data_belong_to_those_who_compare(tmp_path):
+    (tmp_path / "network.py").write_text("")
+    data = {**FULL["data"], "reference": {"path": "spring.npz"}}
+    new = {**FULL, "previous": "old", "data": data}
+    old = {**FULL, "name": "old", "path": "o.safetensors"}
+    usual = ("loader", "input", "output", "data.evaluate")
+    plain, _ = plan(tmp_path, [new, old], usual)
+    assert plain.parameters == plan(tmp_path, [FULL], usual)[0].parameters
+    assert set(plain.inputs) == {"weights", "loader", "data"}
+    both, other = plan(tmp_path, [new, old], (*usual, "reference"))
+    assert both.missing == ()
+    assert both.parameters.model.previous == both.parameters.previous.name == "old"
+    assert both.inputs["previous/weights"] == tmp_path / "o.safetensors"
+    assert both.inputs["reference/data"] == tmp_path / "spring.npz"
+    assert (other.parameters.previous, other.parameters.model.data.reference) == (None, None)
+
+
+def test_versions_of_different_formats_are_not_planned(tmp_path):
+    models = [{**FULL, "previous": "old"}, {"name": "old", "path": "old.onnx"}]
+    (planned,) = plan(tmp_path, models, ("data.evaluate", "reference"))
+    assert planned.outcome.state == "inconclusive"
+    assert "different formats" in planned.outcome.reason
+
+
+def test_an_endpoint_s_token_of_either_version_reaches_the_worker(tmp_path):
+    def endpoint(name, token, **fields):
+        address = {"url": "http://127.0.0.1:1/x", "protocol": "json", "token_env": token}
+        return {"name": name, "endpoint": address, **fields}
+
+    models = [endpoint("new", "NEW", previous="old"), endpoint("old", "OLD")]
+    config = project(tmp_path, models)
+    planned, _ = plan_models(config, needs=("data.evaluate", "reference"), formats=None)
+    assert planned.environment == ("NEW", "OLD")
+    alone, _ = plan_models(config, needs=("data.evaluate",), formats=None)
+    assert alone.environment == ("NEW",)
+
+
 def test_other_formats_and_unconfigured_projects_are_left_alone(tmp_path):
     assert plan(tmp_path, [{"name": "m", "path": "model.onnx"}]) == []
     assert len(plan(tmp_path, [{"name": "m", "path": "model", "format": "torch"}])) == 1

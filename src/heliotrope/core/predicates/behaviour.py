@@ -187,6 +187,8 @@ class AdversarialExample(Record):
     perturbed: Blob | None
     difference: Blob | None
     difference_gain: float = 10.0
+    attribution: Blob | None = None
+    """What the wrong class rests on in the perturbed input; null where that was not looked at."""
     changes: tuple[FeatureChange, ...] | None = None
     """Of tables: what was changed, the dearest first. Of texts each changed word, in their order."""
     before_text: str | None = None

@@ -1,5 +1,7 @@
 """Evidence of what a model looks at. Attributions can be manipulated: none of this is ever a gate on its own."""
 
+from typing import Literal
+
 from heliotrope.core.evidence import Blob
 from heliotrope.core.measurements import Interval
 from heliotrope.core.predicates.quality import Goodness, QualityMetric
@@ -7,18 +9,33 @@ from heliotrope.core.records import Record, Sha256
 
 __all__ = [
     "ATTRIBUTIONS_PREDICATE",
+    "DRIFT_PREDICATE",
+    "SANITY_PREDICATE",
     "SHORTCUT_PREDICATE",
+    "TRIGGERS_PREDICATE",
     "Ablation",
     "AttributedExample",
     "AttributionsPredicate",
     "ClassAttribution",
+    "Comparison",
     "Completeness",
+    "DriftMap",
+    "DriftPredicate",
+    "DriftedFeature",
     "FeatureAttribution",
+    "Randomised",
+    "SanityExample",
+    "SanityPredicate",
     "ShortcutPredicate",
+    "TriggerCandidate",
+    "TriggersPredicate",
 ]
 
 ATTRIBUTIONS_PREDICATE = "urn:heliotrope:predicate:attributions:v1"
+DRIFT_PREDICATE = "urn:heliotrope:predicate:attribution-drift:v1"
+SANITY_PREDICATE = "urn:heliotrope:predicate:attribution-sanity:v1"
 SHORTCUT_PREDICATE = "urn:heliotrope:predicate:shortcut:v1"
+TRIGGERS_PREDICATE = "urn:heliotrope:predicate:triggers:v1"
 
 
 class Completeness(Record):
@@ -124,4 +141,160 @@ class ShortcutPredicate(Record):
     skipped: int
     """Features that were not tried."""
     asked: int
+    data: dict[str, Sha256]
+
+
+class Randomised(Record):
+    """How alike the attributions of a model are to those of a copy some of whose parameters are random."""
+
+    layers: int
+    """Layers that are random, counted from the top."""
+    last: str
+    """Name of the lowest of them."""
+    draw: int
+    """Which draw of random parameters."""
+    similarity: float | None
+    """Mean over samples of the rank correlation (Spearman) of absolute attributions; null where it is not defined."""
+    interval: Interval | None
+    """Student's t over samples, for this draw of the parameters."""
+    n: int
+    """Samples for which it is defined: neither map is the same throughout."""
+
+
+class SanityExample(Record):
+    """One sample with its attribution by the model and by a copy all of whose parameters are random."""
+
+    index: int
+    """Row in the evaluation data."""
+    original: Blob | None
+    attribution: Blob | None
+    randomised: Blob | None
+
+
+class SanityPredicate(Record):
+    """Whether attributions depend on what the model has learned."""
+
+    method: str
+    baseline: str
+    n: int
+    layers: int
+    """Layers with parameters."""
+    cascade: tuple[Randomised, ...]
+    """The top layer alone first, then more and more."""
+    complete: tuple[Randomised, ...]
+    """All layers random, one entry for each draw; these are judged."""
+    threshold: float
+    """A similarity above it fails: more than half of the variance of ranks is shared with random models."""
+    insensitive: bool | None
+    """Null: the intervals do not decide."""
+    examples: tuple[SanityExample, ...] = ()
+    asked: int
+    notes: tuple[str, ...] = ()
+    data: dict[str, Sha256]
+
+
+class TriggerCandidate(Record):
+    """A small region with a content that may drive one class, and what it does to samples it was not chosen on."""
+
+    label: int
+    """The class it drives."""
+    name: str
+    region: str
+    content: str
+    """Where it comes from: a sample of the class, or a plain value."""
+    excess: float | None
+    """Of candidates by attribution: how much more of the attribution lies here than in samples of other classes, as a share."""
+    p_value: float | None
+    """Of that excess, by permutation of the classes among samples, over all regions at once, corrected for all classes."""
+    changed: Goodness
+    """Share of samples of other classes that change to the class with the content in place; interval for all candidates together."""
+    elsewhere: Goodness
+    """The same for the strongest of other regions of the same size, each with the best content of its own."""
+    regions: int
+    """How many other regions were tried."""
+    hint: bool
+    patch: Blob | None = None
+    original: Blob | None = None
+    """A sample of another class."""
+    example: Blob | None = None
+    """The same with the content in place."""
+
+
+class TriggersPredicate(Record):
+    """Whether a small fixed region drives one predicted class."""
+
+    method: str
+    n: int
+    screened: int
+    """Samples on which candidates were chosen; they were tried on the others."""
+    regions: int
+    threshold: float
+    """Share of samples that has to change, beyond doubt."""
+    candidates: tuple[TriggerCandidate, ...]
+    """Hints first, then by the share that changes."""
+    skipped: tuple[str, ...] = ()
+    """Classes with too few samples to choose on."""
+    asked: int
+    notes: tuple[str, ...] = ()
+    data: dict[str, Sha256]
+
+
+class DriftedFeature(Record):
+    """How much of the decision rests on a feature, or a region, now and then."""
+
+    name: str
+    unit: str | None = None
+    now: float
+    """Mean share of the absolute attribution of a sample."""
+    then: float
+    delta: float
+    """Cliff's delta: by how much it is more likely that the share is larger now than then, less the opposite; -1 to 1."""
+    interval: Interval | None
+    p_value: float
+    """Mann-Whitney, corrected for all features (Holm)."""
+    drifted: bool
+
+
+class DriftMap(Record):
+    """Where two versions look when they are shown the samples that the present one takes for a class."""
+
+    label: int
+    name: str
+    n: int
+    n_then: int
+    now: Blob | None
+    then: Blob | None
+
+
+class Comparison(Record):
+    """What the decision rests on, against an earlier version of the model or an earlier window of data."""
+
+    kind: Literal["version", "window"]
+    than: str
+    """Name of the earlier version, or of the part of the configuration with the earlier data."""
+    n: int
+    n_then: int
+    features: tuple[DriftedFeature, ...]
+    """The largest effect first."""
+    agreement: Goodness | None
+    """Of versions: share of samples that both take for the same class."""
+    maps: tuple[DriftMap, ...] = ()
+    digests: dict[str, Sha256]
+    """Of the earlier version, or of the earlier data."""
+
+
+class DriftPredicate(Record):
+    """Whether the decision rests on other features or regions than it did."""
+
+    method: str
+    baseline: str
+    comparisons: tuple[Comparison, ...]
+    effect: float
+    """Smallest absolute Cliff's delta that counts."""
+    level: float
+    """Chance of any false feature in one comparison."""
+    skipped: int
+    """Features that were not looked at."""
+    asked: int
+    notes: tuple[str, ...] = ()
     data: dict[str, Sha256]
