@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from heliotrope.attack.by_gradients import Method, attack_by_gradients, effective_threat, preset_of, samples_of
+from heliotrope.attack.cases import counterexamples
 from heliotrope.attack.certify.checks import certificate_bounds, certificate_properties, certificate_smoothing
 from heliotrope.attack.decision.check import evasion_boundary
 from heliotrope.attack.ensemble.presets import PRESETS
@@ -26,6 +27,7 @@ __all__ = [
     "certificate_bounds",
     "certificate_properties",
     "certificate_smoothing",
+    "counterexamples",
     "effective_threat",
     "evasion_boundary",
     "evasion_ensemble",

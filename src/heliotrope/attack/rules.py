@@ -2,7 +2,14 @@
 
 from heliotrope.core.findings import Fix, Rule
 
-__all__ = ["ATTACK_UNSOUND", "EVASION_POSSIBLE", "PROPERTY_VIOLATED", "RULES", "TEXT_EVASION_POSSIBLE"]
+__all__ = [
+    "ATTACK_UNSOUND",
+    "COUNTEREXAMPLE_REGRESSED",
+    "EVASION_POSSIBLE",
+    "PROPERTY_VIOLATED",
+    "RULES",
+    "TEXT_EVASION_POSSIBLE",
+]
 
 ATTACK_UNSOUND = Rule(
     id="attack-unsound",
@@ -16,6 +23,19 @@ ATTACK_UNSOUND = Rule(
         "normalisation or labels."
     ),
     taxonomy=("AML.T0015", "ML01:2023"),
+)
+
+COUNTEREXAMPLE_REGRESSED = Rule(
+    id="counterexample-regressed",
+    title="An input that an earlier version withstood misleads the model again",
+    severity="medium",
+    help="Each input that an attack finds is kept. A version that withstands it sets the bar for those that come after: one that falls for "
+    "it again has lost robustness that was there.",
+    fix=Fix(
+        text="Compare training and data of the two versions. Train on the kept inputs with their right labels, or harden the model, "
+        "and assess again; ship the earlier version until then."
+    ),
+    taxonomy=("AML.T0015", "AML.T0043", "ML01:2023"),
 )
 
 EVASION_POSSIBLE = Rule(
@@ -58,4 +78,10 @@ TEXT_EVASION_POSSIBLE = Rule(
     taxonomy=("AML.T0015", "AML.T0043", "ML01:2023", "CWE-1007"),
 )
 
-RULES: tuple[Rule, ...] = (ATTACK_UNSOUND, EVASION_POSSIBLE, PROPERTY_VIOLATED, TEXT_EVASION_POSSIBLE)
+RULES: tuple[Rule, ...] = (
+    ATTACK_UNSOUND,
+    COUNTEREXAMPLE_REGRESSED,
+    EVASION_POSSIBLE,
+    PROPERTY_VIOLATED,
+    TEXT_EVASION_POSSIBLE,
+)

@@ -22,6 +22,7 @@ from heliotrope.gate import EffectivePolicy, effective_policy
 from heliotrope.ledger.interface import Blobs, Entry
 from heliotrope.lifecycle.assembly import conclude, gather, target_key
 from heliotrope.lifecycle.bom import assessed_bom
+from heliotrope.lifecycle.cases import with_cases
 from heliotrope.lifecycle.comparison import difference, known_fingerprints, load_baseline, previous_assessment
 from heliotrope.lifecycle.consent import consent_for
 from heliotrope.lifecycle.hardening import with_hardening
@@ -112,6 +113,7 @@ def assess(
         previous = previous_assessment(store.ledger, target_key(target))
         baseline = load_baseline(store.ledger, options.baseline, target_key(target)) if options.baseline else None
         runner = _runner(target, options, store, clock)
+        runs = [with_cases(run, store, target.state) for run in runs]
         observer.planned(runs, estimate_seconds(runs, store.ledger))
         with WarmWorkers() as workers:
             recorded = _run_all(runs, replace(runner, workers=workers), target.project, observer)
