@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["linear_project", "table_project", "write_images", "write_loans"]
+__all__ = ["CONFIG", "linear_project", "table_project", "write_images", "write_loans"]
 
 NETWORK = """
 import torch

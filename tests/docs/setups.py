@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.pages import ROOT
-from tests.projects import linear_project
+from tests.projects import CONFIG, linear_project
 
 __all__ = ["SETUPS"]
 
@@ -39,8 +39,8 @@ def _models(folder: Path) -> None:
 
 
 def _project(folder: Path) -> None:
-    """A torch model with its heliotrope.yaml, as `helio init` leaves it after the keys were filled."""
-    linear_project(folder)
+    """A torch model with its heliotrope.yaml, as `helio init` leaves it after the keys were filled; tested quickly."""
+    linear_project(folder, config=CONFIG.replace("checks: {", "checks: {suite: quick, "))
 
 
 def _plugin(folder: Path) -> None:

@@ -36,7 +36,7 @@ def test_without_consent_no_code_runs_and_the_way_to_give_it_is_named(helio, pro
 
 @pytest.mark.torch
 def test_consent_for_one_run_leads_to_a_decision(helio, project):
-    said = helio("assess", project, "--allow-code", "--format", "json")
+    said = helio("assess", project, "--allow-code", "--suite", "quick", "--format", "json")
     assert (project / "it-ran").exists()
     assert {run["outcome"] for run in dynamic(said.json()).values()} == {"passed"}
     assert said.code == 0, said.json()["decision"]
@@ -46,7 +46,7 @@ def test_consent_for_one_run_leads_to_a_decision(helio, project):
 def test_a_trust_mark_holds_until_any_python_file_changes(helio, project):
     assert helio("trust", "project", project).code == 0
     assert str(project) in helio("trust", "list").out
-    assert helio("assess", project, "-q").code == 0
+    assert helio("assess", project, "--suite", "quick", "-q").code == 0
     (project / "helper.py").write_text(MARKED + "# changed\n")
     (project / "it-ran").unlink()
     said = helio("assess", project, "--format", "json")
@@ -54,10 +54,10 @@ def test_a_trust_mark_holds_until_any_python_file_changes(helio, project):
     assert "changed since it was trusted" in dynamic(said.json())["evasion.pgd"]["reason"]
     assert not (project / "it-ran").exists()
     helio("trust", "project", project)
-    assert helio("assess", project, "-q").code == 0
+    assert helio("assess", project, "--suite", "quick", "-q").code == 0
     helio("trust", "forget", project)
     assert helio("trust", "list").out.strip() == "no project is trusted"
-    assert helio("assess", project, "-q", "--fresh").code == 3
+    assert helio("assess", project, "--suite", "quick", "-q", "--fresh").code == 3
 
 
 @pytest.mark.torch
