@@ -1,0 +1,71 @@
+"""Changed rows that mislead a model, for those who train on them: the search with fewer questions and nothing measured."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from heliotrope.attack.search.check import attack_by_search, threat_of
+from heliotrope.attack.search.searching import SearchTarget
+from heliotrope.core.errors import InputError
+from heliotrope.core.outcomes import Inconclusive
+from heliotrope.core.predicates.behaviour import ThreatModel
+from heliotrope.engine.interface import RunContext
+from heliotrope.subjects.interface import Batch, Opened
+from heliotrope.subjects.judging import Misled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from heliotrope.attack.search.space import Points, Rows
+
+__all__ = ["mislead_by_search", "rows_as_changed"]
+
+
+def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, questions: int) -> Misled:
+    """Attack some rows once under the configured threat, read trees with few parts; every row that comes back is looked at afresh."""
+    import numpy as np
+
+    parameters = opened.parameters.model_copy(update={"sample": sample, "suite": "quick"})
+    opened = replace(opened, parameters=parameters)
+    threat = threat_of(opened)
+    threat = threat.model_copy(update={"steps": min(threat.steps, questions), "restarts": 1})
+    attacked = attack_by_search(opened, context, threat, share=1.0)
+    if isinstance(attacked, Inconclusive):
+        raise InputError(attacked.reason, hint="correct the constraints or the data")
+    target, result = attacked.target, attacked.result
+    which = result.broken(threat.eps)
+    nearest = result.adversarial[which]
+    furthest, differ = _pushed(target, threat, which, nearest)
+    both = np.concatenate([which, which[differ]])
+    points = np.concatenate([nearest, furthest[differ]])
+    kept = target.space.feasible(both, points, threat.eps)
+    return Misled(
+        rows=attacked.batch.rows,
+        clean=result.reach > 0,
+        robust=result.reach > threat.eps,
+        found=rows_as_changed(target, both[kept], points[kept]),
+    )
+
+
+def rows_as_changed(target: SearchTarget, which: "Rows", points: "Points") -> Batch:
+    """Points as inputs of the model, with the right answers."""
+    return Batch(target.space.decode(points, which), target.labels[which], target.rows[which])
+
+
+def _pushed(
+    target: SearchTarget, threat: ThreatModel, which: "Rows", points: "Points"
+) -> "tuple[Points, NDArray[np.bool_]]":
+    """Every number that moved at the end of what it may, and which of those rows differ and mislead as well.
+
+    The search stops at the first row that misleads and makes its change smaller; a model fitted on such rows alone moves its
+    boundary by as little.
+    """
+    import numpy as np
+
+    space = target.space
+    box, centres = space.box(which, threat.eps), space.centres[which]
+    ends = np.where(points > centres, box.high, np.where(points < centres, box.low, points))
+    pushed = space.project(which, np.where(space.numbers, ends, points), box, threat.eps)
+    _, wrong = target.ask(pushed, which)
+    differ = wrong & ((pushed != points) & ~np.isnan(points)).any(axis=1)
+    return pushed, differ & space.feasible(which, pushed, threat.eps)
