@@ -69,6 +69,9 @@ class Misled:
     """Which samples were attacked; those that break the constraints themselves are not."""
     clean: "NDArray[np.bool_]"
     robust: "NDArray[np.bool_]"
+    around: Batch
+    """For each attacked row some inputs that keep the threat and the constraints, with numbers at random ends of what they may be;
+    whether they mislead or not was not asked."""
     found: Batch
     """Changed inputs that keep the threat and the constraints and mislead the model, with the right answers. Of one row there may be
     two: the smallest change that was found, and the furthest in the same direction."""

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from heliotrope.attack.search.space import Points, Rows
 
-__all__ = ["mislead_by_search", "rows_as_changed"]
+__all__ = ["AROUND", "mislead_by_search", "rows_as_changed"]
+
+AROUND = 5
+"""Rows at random corners, for each sample."""
+
+_SALT = 13
 
 
 def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, questions: int) -> Misled:
@@ -28,7 +33,7 @@ def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, quest
     parameters = opened.parameters.model_copy(update={"sample": sample, "suite": "quick"})
     opened = replace(opened, parameters=parameters)
     threat = threat_of(opened)
-    threat = threat.model_copy(update={"steps": min(threat.steps, questions), "restarts": 1})
+    threat = threat.model_copy(update={"steps": questions, "restarts": 1})
     attacked = attack_by_search(opened, context, threat, share=1.0)
     if isinstance(attacked, Inconclusive):
         raise InputError(attacked.reason, hint="correct the constraints or the data")
@@ -43,6 +48,7 @@ def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, quest
         rows=attacked.batch.rows,
         clean=result.reach > 0,
         robust=result.reach > threat.eps,
+        around=_around(target, threat, opened.task.seed),
         found=rows_as_changed(target, both[kept], points[kept]),
     )
 
@@ -50,6 +56,20 @@ def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, quest
 def rows_as_changed(target: SearchTarget, which: "Rows", points: "Points") -> Batch:
     """Points as inputs of the model, with the right answers."""
     return Batch(target.space.decode(points, which), target.labels[which], target.rows[which])
+
+
+def _around(target: SearchTarget, threat: ThreatModel, seed: int) -> Batch:
+    """Rows at random corners of the box around each sample, brought back to the constraints; those that cannot be are left out."""
+    import numpy as np
+
+    space, width = target.space, target.space.centres.shape[1]
+    which = np.repeat(np.arange(len(target.labels)), AROUND)
+    draws = [np.random.default_rng([seed, _SALT, int(row)]).random((AROUND, width)) for row in target.rows]
+    box = space.box(which, threat.eps)
+    ends = np.where(np.concatenate(draws) < 0.5, box.low, box.high)
+    points = space.project(which, np.where(space.numbers, ends, space.centres[which]), box, threat.eps)
+    moved = (space.lengths(which, points) > 0) & space.feasible(which, points, threat.eps)
+    return rows_as_changed(target, which[moved], points[moved])
 
 
 def _pushed(

@@ -46,20 +46,24 @@ def _better(one: Kept, other: Kept, floor: float) -> bool:
 
 
 def _retrain(bench: Bench, kept: Kept, config: HardenConfig, progress: Progress) -> tuple[Kept, str | None]:
-    """Rounds of adding rows that mislead the model, with their right answers, and fitting it again."""
+    """Rounds of adding rows that mislead the model, with their right answers, and fitting it again.
+
+    The first round also adds rows at random corners of what the threat allows. Rows that mislead one model all lie in the same
+    direction from their class: fitted anew on these alone, the next model learns the direction, backwards, and falls to its opposite.
+    """
     best, current, most = kept, kept, min(config.epochs, MOST_ROUNDS)
     idle = 0
     for index in range(most):
         number = len(bench.rounds) + 1
         progress(index / most, f"round {index + 1} of {most}, robust accuracy {100 * best.robust:.1f} %")
         began = time.process_time()
-        found = bench.attacked(current.fitted, current.recipe, number).found
-        if not len(found):
+        seen = bench.attacked(current.fitted, current.recipe, number)
+        if not len(seen.found):
             return best, f"nothing more was found in round {number}"
-        rows = current.rows.with_more(found)
+        rows = (current.rows.with_more(seen.around) if current is kept else current.rows).with_more(seen.found)
         spent = time.process_time() - began
         current = bench.tried(
-            current.recipe, rows, number, note=f"{len(found)} rows more, {len(rows)} in all", seconds=spent
+            current.recipe, rows, number, note=f"{len(seen.found)} rows that mislead, {len(rows)} in all", seconds=spent
         )
         idle = 0 if _better(current, best, bench.floor) else idle + 1
         best = current if idle == 0 else best
