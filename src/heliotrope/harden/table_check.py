@@ -14,7 +14,7 @@ from heliotrope.engine.registry import check
 from heliotrope.harden._result import PartOfRun, concluded
 from heliotrope.harden.proving import Comparison, compared
 from heliotrope.harden.splitting import held_out_size, split
-from heliotrope.harden.tables.bench import ATTACKED_ROWS, QUESTIONS, Bench, Kept
+from heliotrope.harden.tables.bench import ATTACKED_ROWS, Bench, Kept
 from heliotrope.harden.tables.carrying import carried_over
 from heliotrope.harden.tables.interface import Fitted, Setting
 from heliotrope.harden.tables.methods import applied, started
@@ -96,7 +96,7 @@ def harden_opened_table(opened: Opened, context: RunContext) -> CheckResult:
     refitted = compared(seen.alone, seen.after, clean_loss=config.clean_loss)
     predicate = HardeningPredicate(
         method="+".join(config.tables),
-        settings=_settings(kept, alone, config),
+        settings=_settings(bench, kept, alone, config),
         attack=seen.after[1].attack,
         threat=seen.after[1].threat,
         training_rows=len(parts.train),
@@ -169,12 +169,14 @@ def _judged(bench: Bench, alone: Kept, kept: Kept, context: RunContext) -> _Seen
     return _Seen(crossed(_ORIGINAL), crossed(_ALONE), crossed(_HARDENED), blobs)
 
 
-def _settings(kept: Kept, alone: Kept, config: HardenConfig) -> dict[str, Setting]:
+def _settings(bench: Bench, kept: Kept, alone: Kept, config: HardenConfig) -> dict[str, Setting]:
     return {
         **kept.recipe.settings,
         "rows added": len(kept.rows) - len(alone.rows),
         "rows attacked in a round": ATTACKED_ROWS,
-        "questions": QUESTIONS,
+        "questions of a short attack": bench.questions,
+        "clean accuracy of round 0": alone.clean,
+        "robust accuracy of round 0": alone.robust,
         "clean loss allowed": config.clean_loss,
     }
 

@@ -73,8 +73,8 @@ class Misled:
     """For each attacked row some inputs that keep the threat and the constraints, with numbers at random ends of what they may be;
     whether they mislead or not was not asked."""
     found: Batch
-    """Changed inputs that keep the threat and the constraints and mislead the model, with the right answers. Of one row there may be
-    two: the smallest change that was found, and the furthest in the same direction."""
+    """Changed inputs that keep the threat and the constraints and mislead the model, with the right answers; as far
+    from the row as it may be in the direction that was found, where that misleads as well."""
 
 
 class Judge(Protocol):
@@ -88,7 +88,7 @@ class Misleader(Protocol):
     """A short attack on one kind of model."""
 
     def __call__(self, opened: Opened, context: RunContext, *, sample: int, questions: int) -> Misled:
-        """Attack at most `sample` samples with at most `questions` questions each. Raises InputError as a Judge does."""
+        """Attack at most `sample` samples once, with `questions` questions each. Raises InputError as a Judge does."""
 
 
 def judges(name: str, judge: Judge) -> Judge:

@@ -13,9 +13,6 @@ from heliotrope.subjects.interface import Batch, Opened
 from heliotrope.subjects.judging import Misled
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from heliotrope.attack.search.space import Points, Rows
 
 __all__ = ["AROUND", "mislead_by_search", "rows_as_changed"]
@@ -28,8 +25,6 @@ _SALT = 13
 
 def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, questions: int) -> Misled:
     """Attack some rows once under the configured threat, read trees with few parts; every row that comes back is looked at afresh."""
-    import numpy as np
-
     parameters = opened.parameters.model_copy(update={"sample": sample, "suite": "quick"})
     opened = replace(opened, parameters=parameters)
     threat = threat_of(opened)
@@ -39,17 +34,14 @@ def mislead_by_search(opened: Opened, context: RunContext, *, sample: int, quest
         raise InputError(attacked.reason, hint="correct the constraints or the data")
     target, result = attacked.target, attacked.result
     which = result.broken(threat.eps)
-    nearest = result.adversarial[which]
-    furthest, differ = _pushed(target, threat, which, nearest)
-    both = np.concatenate([which, which[differ]])
-    points = np.concatenate([nearest, furthest[differ]])
-    kept = target.space.feasible(both, points, threat.eps)
+    points = _pushed(target, threat, which, result.adversarial[which])
+    kept = target.space.feasible(which, points, threat.eps)
     return Misled(
         rows=attacked.batch.rows,
         clean=result.reach > 0,
         robust=result.reach > threat.eps,
         around=_around(target, threat, opened.task.seed),
-        found=rows_as_changed(target, both[kept], points[kept]),
+        found=rows_as_changed(target, which[kept], points[kept]),
     )
 
 
@@ -72,10 +64,8 @@ def _around(target: SearchTarget, threat: ThreatModel, seed: int) -> Batch:
     return rows_as_changed(target, which[moved], points[moved])
 
 
-def _pushed(
-    target: SearchTarget, threat: ThreatModel, which: "Rows", points: "Points"
-) -> "tuple[Points, NDArray[np.bool_]]":
-    """Every number that moved at the end of what it may, and which of those rows differ and mislead as well.
+def _pushed(target: SearchTarget, threat: ThreatModel, which: "Rows", points: "Points") -> "Points":
+    """The same rows with every number that moved at the end of what it may, where that misleads as well.
 
     The search stops at the first row that misleads and makes its change smaller; a model fitted on such rows alone moves its
     boundary by as little.
@@ -87,5 +77,5 @@ def _pushed(
     ends = np.where(points > centres, box.high, np.where(points < centres, box.low, points))
     pushed = space.project(which, np.where(space.numbers, ends, points), box, threat.eps)
     _, wrong = target.ask(pushed, which)
-    differ = wrong & ((pushed != points) & ~np.isnan(points)).any(axis=1)
-    return pushed, differ & space.feasible(which, pushed, threat.eps)
+    better = wrong & space.feasible(which, pushed, threat.eps)
+    return np.where(better[:, None], pushed, points)

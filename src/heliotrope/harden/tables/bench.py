@@ -25,8 +25,8 @@ ATTACKED_ROWS = 2000
 VALIDATED_ROWS = 1000
 """Of the validation part, at most."""
 
-QUESTIONS = 100
-"""For each row of a short attack, at most; fewer where the threat says so."""
+QUESTIONS, QUESTIONS_A_VALUE = 100, 4
+"""Of a short attack for each row: the larger of so many, and so many for every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ class Bench:
     def train(self) -> Dataset:
         assert self.opened.train is not None
         return self.opened.train
+
+    @property
+    def questions(self) -> int:
+        """Of a short attack, for each row."""
+        return max(QUESTIONS, QUESTIONS_A_VALUE * len(self.train.columns))
 
     def training_rows(self) -> Rows:
         """The training part."""
@@ -119,7 +124,7 @@ class Bench:
             own = replace(
                 opened, data=Part(self.train, rows), train=None, task=opened.task.model_copy(update={"seed": seed})
             )
-            return misleader_named("search")(own, _Quiet(self.context), sample=sample, questions=QUESTIONS)
+            return misleader_named("search")(own, _Quiet(self.context), sample=sample, questions=self.questions)
         finally:
             opened.model.close()
 
