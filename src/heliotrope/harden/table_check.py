@@ -17,7 +17,7 @@ from heliotrope.harden.splitting import held_out_size, split
 from heliotrope.harden.tables.bench import ATTACKED_ROWS, Bench, Kept
 from heliotrope.harden.tables.carrying import carried_over
 from heliotrope.harden.tables.interface import Fitted, Setting
-from heliotrope.harden.tables.methods import applied, started
+from heliotrope.harden.tables.methods import applied, require_possible, started
 from heliotrope.harden.tables.recipes import recipe_of
 from heliotrope.subjects.formats import format_of
 from heliotrope.subjects.interface import Opened
@@ -89,6 +89,7 @@ def harden_opened_table(opened: Opened, context: RunContext) -> CheckResult:
     parts = split(opened.train, opened.data, share=config.validation, seed=opened.task.seed)
     bench = Bench(opened, context, parts, opened.parameters.threat.eps)
     recipe = recipe_of(opened, config.parameters, context.workdir)
+    require_possible(bench, recipe, config)
     alone = started(bench, recipe)
     kept, stopped = _hardened(bench, alone, config, PartOfRun(context, 0.0, _METHODS, "hardening"))
     seen = _judged(bench, alone, kept, context)

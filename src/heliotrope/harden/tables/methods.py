@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["PATIENCE", "applied", "started"]
+__all__ = ["PATIENCE", "applied", "require_possible", "started"]
 
 MOST_ROUNDS = 10
 PATIENCE = 3
@@ -26,6 +26,20 @@ _PART_OF_EPS = 0.5
 
 Progress = Callable[[float, str], None]
 Method = Callable[[Bench, Kept, HardenConfig, Progress], tuple[Kept, str | None]]
+
+
+def require_possible(bench: Bench, recipe: Recipe, config: HardenConfig) -> None:
+    """Raise InputError for a method that this model does not take: before anything is fitted, which may take long."""
+    assert bench.opened.parameters.threat is not None
+    for method in config.tables:
+        if method == "monotone":
+            recipe.monotone(signs_of(bench.opened, config.guarded))
+        elif method == "regularise":
+            recipe.stricter(bench.opened.parameters.threat.norm)
+        elif method in ("clip", "quantise"):
+            recipe.behind(Front(method, ()))
+        elif method == "round":
+            recipe.rounded()
 
 
 def started(bench: Bench, recipe: Recipe) -> Kept:

@@ -53,7 +53,9 @@ def _through(step: Any, columns: Columns, directed: frozenset[str]) -> Columns:
             "and is not known to rise with it",
             hint=_HINT,
         )
-    return [None] * len(step.get_feature_names_out([f"x{place}" for place in range(len(columns))]))
+    own = getattr(step, "feature_names_in_", None)
+    given = [f"x{place}" for place in range(len(columns))] if own is None else None
+    return [None] * len(step.get_feature_names_out(given))
 
 
 def _chosen(step: Any, columns: Columns, directed: frozenset[str]) -> Columns:
