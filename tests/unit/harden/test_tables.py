@@ -4,11 +4,11 @@ import functools
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="needs numpy (extra 'data')")
-pd = pytest.importorskip("pandas", reason="needs pandas (extra 'data')")
 pytest.importorskip("sklearn", reason="needs scikit-learn (extra 'sklearn')")
 pytest.importorskip("skops", reason="needs skops (extra 'sklearn')")
 
+import numpy as np
+import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
