@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from heliotrope.attack.by_gradients import measure_by_gradients
 from heliotrope.attack.certify.smoothing_check import vote
 from heliotrope.attack.search.check import measure_by_search
+from heliotrope.attack.search.misleading import mislead_by_search, rows_as_changed
 from heliotrope.core.errors import InputError
 from heliotrope.core.outcomes import Inconclusive
 from heliotrope.core.predicates.behaviour import EvasionPredicate, ThreatModel
 from heliotrope.engine.interface import RunContext
 from heliotrope.subjects.interface import Opened
-from heliotrope.subjects.judging import Judgement, judges
+from heliotrope.subjects.judging import Judgement, judges, misleaders
 from heliotrope.subjects.prepare import prepared_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def judge_by_search(opened: Opened, context: RunContext, *, sample: int) -> Judg
     found = measure_by_search(_sampled(opened, sample), context)
     if isinstance(found, Inconclusive):
         raise InputError(found.reason, hint="correct the constraints or the data")
-    return _judgement(found.predicate, found.rows, found.result.reach, None)
+    judged = _judgement(found.predicate, found.rows, found.result.reach, None)
+    which = found.result.broken(found.predicate.threat.eps)
+    return replace(judged, misled=rows_as_changed(found.target, which, found.result.adversarial[which]))
 
 
 def judge_by_votes(opened: Opened, context: RunContext, *, sample: int) -> Judgement:
@@ -101,3 +104,4 @@ def _judgement(
 judges("gradients", judge_by_gradients)
 judges("search", judge_by_search)
 judges("votes", judge_by_votes)
+misleaders("search", mislead_by_search)

@@ -24,7 +24,12 @@ class HardenConfig(Record):
     tables: Annotated[tuple[TableMethod, ...], Field(min_length=1)] = ("retrain",)
     """Models of tables, one after the other. retrain: on feasible adversarial rows; monotone: constraints from the directions of the
     constraints file; regularise: a stronger penalty, or fewer and shallower trees; clip: values outside those seen in training;
-    quantise: numbers to steps of half of eps; round: what the model answers to two digits."""
+    quantise: numbers to steps of half of eps; round: what the model answers to two digits. The last three need scikit-learn."""
+    parameters: dict[str, str | float | int | bool] = {}
+    """Models of tables: hyperparameters to refit with, over those that the file holds, by the names of the library, as in max_depth or
+    logisticregression__C. XGBoost keeps hardly any in its files."""
+    guarded: str | None = None
+    """monotone: the class that attackers want to leave; default: the second of two."""
     train: Annotated[str, StringConstraints(pattern=_FUNCTION)] | None = None
     """module:function of your own that trains a torch network in place of the built-in loop; see the how-to on hardening."""
     start: Literal["weights", "scratch"] = "weights"

@@ -19,7 +19,7 @@ from heliotrope.engine.registry import check
 from heliotrope.harden._result import PartOfRun, concluded
 from heliotrope.harden.interface import Training
 from heliotrope.harden.proving import compared
-from heliotrope.harden.splitting import HELD_OUT, Split, split
+from heliotrope.harden.splitting import Split, held_out_size, split
 from heliotrope.subjects.batching import as_array
 from heliotrope.subjects.checkpoint import Checkpoint
 from heliotrope.subjects.interface import Opened
@@ -48,7 +48,10 @@ def _plan(project: Project) -> Iterator[Planned]:
         model = ModelTask.model_validate(planned.parameters.document()).model
         outcome = planned.outcome
         if model.data.evaluate is not None and is_table(model.data.evaluate):
-            outcome = NotApplicable(reason="tables are hardened by harden.table", facts=("data.evaluate is a table",))
+            outcome = NotApplicable(
+                reason="networks are trained on images and arrays; harden.table fits other models of tables",
+                facts=("data.evaluate is a table",),
+            )
         yield replace(planned, estimate_seconds=_SECONDS, outcome=outcome)
 
 
@@ -137,10 +140,7 @@ def harden_opened(opened: Opened, context: RunContext) -> CheckResult:
 
 def _judged(job: _Job, after: Opened) -> tuple[Judgement, Judgement]:
     """The original and the hardened model, on the same samples: at least 1,000 where there are so many."""
-    opened, sample = job.opened, job.opened.parameters.sample
-    most = max(HELD_OUT, sample) if isinstance(sample, int) else len(opened.data)
-    if sample is None and opened.parameters.suite != "deep":
-        most = min(most, HELD_OUT)
+    opened, most = job.opened, held_out_size(job.opened)
     judge = judge_named("votes" if job.by_votes else "gradients")
     before = judge(opened, PartOfRun(job.context, _TRAINING, _BEFORE, "the original"), sample=most)
     own = replace(after, task=after.task.model_copy(update={"unfinished": None}))  # the state there is of the original

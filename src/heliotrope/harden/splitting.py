@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliotrope.core.errors import InputError
-from heliotrope.subjects.interface import Dataset
+from heliotrope.subjects.interface import Dataset, Opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from heliotrope.subjects.interface import Inputs
 
-__all__ = ["HELD_OUT", "Split", "split"]
+__all__ = ["HELD_OUT", "Split", "held_out_size", "split"]
 
 HELD_OUT = 1000
 """Samples that judge, where there are so many: an interval is then at most 6.3 points wide."""
@@ -65,6 +65,15 @@ def split(training: Dataset, evaluation: Dataset, *, share: float, seed: int) ->
             hint="give more training data, or a larger harden.validation",
         )
     return Split(np.sort(np.array(train, dtype=np.int64)), np.sort(np.array(validate, dtype=np.int64)), removed)
+
+
+def held_out_size(opened: Opened) -> int:
+    """How many evaluation samples judge: as many as configured, at least 1,000 where there are so many; all in the suite deep."""
+    sample = opened.parameters.sample
+    most = max(HELD_OUT, sample) if isinstance(sample, int) else len(opened.data)
+    if sample is None and opened.parameters.suite != "deep":
+        most = min(most, HELD_OUT)
+    return most
 
 
 def _digests(data: Dataset) -> list[bytes]:

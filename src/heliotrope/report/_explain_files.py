@@ -143,7 +143,9 @@ def _attributions(found: AttributionsPredicate, model: str, read_blob: ReadBlob)
                 (f"sample {one.index} original", "original", one.original),
                 (f"sample {one.index} attribution", "attribution", one.attribution),
             ],
-            f"{one.label_name} is recognised" if one.label_name == one.prediction_name else f"{one.label_name} is taken for {one.prediction_name}",
+            f"{one.label_name} is recognised"
+            if one.label_name == one.prediction_name
+            else f"{one.label_name} is taken for {one.prediction_name}",
             f"sample {one.index}",
         )
         for one in found.examples

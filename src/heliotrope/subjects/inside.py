@@ -1,10 +1,11 @@
 """What an opened model is made of, for checks that prove rather than ask. Nothing is loaded that was not loaded to be asked."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from heliotrope.subjects._asking import threads
 from heliotrope.subjects._files import read_file
 from heliotrope.subjects.interface import Opened
 from heliotrope.subjects.torch_model import TorchModel
@@ -33,6 +34,11 @@ class Inside:
     """The answers are scores before the library's link function."""
     method: str = ""
     """scikit-learn: which method answers."""
+    categories: "Mapping[int, Sequence[Any] | None]" = field(default_factory=dict)
+    """XGBoost and LightGBM: features that are categories, by their place in the matrix, with the values that the model lists in the
+    order of their codes; None where it lists none."""
+    threads: int = 1
+    """How many the library may use."""
 
 
 def look_inside(opened: Opened) -> Inside | None:
@@ -47,15 +53,52 @@ def look_inside(opened: Opened) -> Inside | None:
     makers: dict[str, Callable[[], Inside]] = {
         "sklearn": lambda: Inside("sklearn", asking.estimator, asking.layout, method=asking.method),
         "xgboost": lambda: Inside(
-            "xgboost", asking.booster, asking.matrix, rounds=asking.trees, margins=asking.margins
+            "xgboost",
+            asking.booster,
+            asking.matrix,
+            rounds=asking.trees,
+            margins=asking.margins,
+            categories=_xgboost_categories(asking.booster),
+            threads=threads(),
         ),
-        "lightgbm": lambda: Inside("lightgbm", asking.booster, asking.layout.matrix, margins=asking.raw),
+        "lightgbm": lambda: Inside(
+            "lightgbm",
+            asking.booster,
+            asking.layout.matrix,
+            margins=asking.raw,
+            categories=_lightgbm_categories(asking.layout, opened),
+            threads=threads(),
+        ),
         "catboost": lambda: Inside(
-            "catboost", asking.booster, asking.layout.table, margins=asking.kind == "RawFormulaVal"
+            "catboost",
+            asking.booster,
+            asking.layout.table,
+            margins=asking.kind == "RawFormulaVal",
+            threads=threads(),
         ),
         "onnx": lambda: _onnx(opened),
     }
     return makers[kind]() if kind in makers else None
+
+
+def _xgboost_categories(booster: Any) -> "dict[int, Sequence[Any] | None]":
+    from heliotrope.subjects.xgboost_model import categories_of
+
+    known = categories_of(booster)
+    return {
+        place: known[place] if known else None
+        for place, kind in enumerate(booster.feature_types or ())
+        if kind == "c"
+    }  # fmt: skip
+
+
+def _lightgbm_categories(layout: Any, opened: Opened) -> "dict[int, Sequence[Any] | None]":
+    names = [column.name for column in opened.data.columns]
+    return {
+        feature: layout.coders[names[place]]
+        for feature, place in enumerate(layout.order)
+        if names[place] in layout.coders
+    }
 
 
 def _onnx(opened: Opened) -> Inside:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from heliotrope.subjects.interface import Column, Inputs
 
-__all__ = ["open_model"]
+__all__ = ["categories_of", "open_model"]
 
 _AFTER_BRACE_IN_JSON = frozenset({b'"', b" ", b"\n", b"\r", b"\t", b"}"})
 
@@ -133,7 +133,7 @@ def _matrix(booster: Any, probe: "Inputs", columns: "tuple[Column, ...]") -> "Ca
     require_width(len(names), features)
     order = places if places is not None else list(range(features))
     types = booster.feature_types or ["float"] * features
-    stored = _categories(booster)
+    stored = categories_of(booster)
     coders = {
         names[place]: stored[position] if stored else None
         for position, place in enumerate(order)
@@ -147,7 +147,7 @@ def _matrix(booster: Any, probe: "Inputs", columns: "tuple[Column, ...]") -> "Ca
     return matrix
 
 
-def _categories(booster: Any) -> list[list[Any] | None]:
+def categories_of(booster: Any) -> list[list[Any] | None]:
     """By feature, in the order of their codes; empty when the model was written by a version that did not keep them."""
     if not hasattr(booster, "get_categories"):
         return []

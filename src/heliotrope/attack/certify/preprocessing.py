@@ -21,6 +21,7 @@ _RISING = frozenset(
         "sklearn.feature_selection._variance_threshold.VarianceThreshold",
         "sklearn.feature_selection._univariate_selection.SelectKBest",
         "sklearn.feature_selection._univariate_selection.SelectPercentile",
+        "heliotrope.harden.tables.transformers.ClipNumbers", "heliotrope.harden.tables.transformers.QuantiseNumbers",
     }
 )  # fmt: skip
 _OF_CATEGORIES = frozenset(
@@ -79,7 +80,9 @@ def _require_rising(step: Any, numbers: frozenset[str], columns: Columns, depth:
     if _is_nothing(step):
         return columns
     if kind in _RISING:
-        same = kind.startswith("sklearn.preprocessing") or (kind.endswith("SimpleImputer") and not step.add_indicator)
+        same = kind.startswith(("sklearn.preprocessing", "heliotrope.")) or (
+            kind.endswith("SimpleImputer") and not step.add_indicator
+        )
         return columns if same else None
     if kind in _OF_CATEGORIES:
         if columns is None or any(name in numbers for name in columns):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Found", "evasion_search", "measure_by_search", "threat_of"]
+__all__ = ["Attacked", "Found", "attack_by_search", "evasion_search", "measure_by_search", "threat_of"]
 
 _QUESTIONS_A_VALUE = 10
 """Of each attempt on a sample, for every value that may change: a gradient says in one step what a question says of one."""
@@ -97,11 +97,25 @@ class Found:
     """Which rows of the data were attacked; those that break the constraints themselves are not."""
     result: SearchResult
     note: str
+    target: SearchTarget
 
 
-def measure_by_search(opened: Opened, context: RunContext) -> Found | Inconclusive:
-    """Attack, let the other attacks that suit the model try, look at the health of it all."""
-    threat = threat_of(opened)
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """Samples under attack, before anything is said about them."""
+
+    target: SearchTarget
+    threat: ThreatModel
+    result: SearchResult
+    batch: Batch
+    file: Loaded[ConstraintsFile] | None
+    note: str
+
+
+def attack_by_search(
+    opened: Opened, context: RunContext, threat: ThreatModel, *, share: float = 0.9
+) -> Attacked | Inconclusive:
+    """Attack, and let the other attacks that suit the model try. `share`: of the progress that this is."""
     file = _constraints(opened)
     batch, note = _sample(opened, threat)
     batch, left_out = _keeping(opened, batch, threat, file)
@@ -109,13 +123,25 @@ def measure_by_search(opened: Opened, context: RunContext) -> Found | Inconclusi
         reason = f"no sample keeps the constraints itself{left_out}: correct the constraints or the data"
         return Inconclusive(reason=reason)
     target = _target(opened, batch, threat, context, file)
-    result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.7, "searching"))
+    result = search(target, threat, seed=opened.task.seed, tick=ticker(context, 0.0, 0.78 * share, "searching"))
     if isinstance(opened.model, TorchModel):
         left_out += f"; gradients misled {ascend(opened.model, target, threat, result, seed=opened.task.seed)} more"
     if file is not None and opened.parameters.model.endpoint is None:
         further = evolve(target, threat, result, seed=opened.task.seed)
         left_out += f"; crossing rows misled {further} more"
-    note += left_out + read_trees(opened, target, threat, result, tick=ticker(context, 0.7, 0.2, "reading the trees"))
+    tick = ticker(context, 0.78 * share, 0.22 * share, "reading the trees")
+    note += left_out + read_trees(opened, target, threat, result, tick=tick)
+    return Attacked(target, threat, result, batch, file, note)
+
+
+def measure_by_search(opened: Opened, context: RunContext) -> Found | Inconclusive:
+    """Attack, let the other attacks that suit the model try, look at the health of it all."""
+    attacked = attack_by_search(opened, context, threat_of(opened))
+    if isinstance(attacked, Inconclusive):
+        return attacked
+    target, threat, result, batch, file = (
+        attacked.target, attacked.threat, attacked.result, attacked.batch, attacked.file,
+    )  # fmt: skip
     shown = choose_examples(target, threat, result)
     columns = opened.data.columns
     if columns:
@@ -155,7 +181,7 @@ def measure_by_search(opened: Opened, context: RunContext) -> Found | Inconclusi
         samples=context.store(packed.data, packed.media_type) if clean > robust else None,
         data=opened.data.digests | ({"constraints": file.digest} if file is not None else {}),
     )
-    return Found(predicate, batch.rows, result, note)
+    return Found(predicate, batch.rows, result, attacked.note, target)
 
 
 def threat_of(opened: Opened) -> ThreatModel:

@@ -39,6 +39,8 @@ class TrainingRound(Record):
     """Under a short attack: it chooses the round, and is no result."""
     seconds: float
     """CPU time."""
+    note: str | None = None
+    """Of tables: what was changed in it, for people."""
 
 
 class HardenedSide(Record):
@@ -92,13 +94,15 @@ class HardeningPredicate(Record):
     """Rows left out of training because the same content is among the evaluation data."""
     rounds: tuple[TrainingRound, ...]
     chosen: int = Field(ge=0)
-    """The round whose model is kept; 0: the model as it was."""
+    """The round whose model is kept; 0: the model as it was, of tables refitted as it was."""
     stopped: str | None = None
     """Why training ended before its last round; null where it did not."""
     resumed: bool = False
     """Whether it went on from an earlier run that was stopped."""
     before: HardenedSide
     after: HardenedSide
+    refitted: HardenedSide | None = None
+    """Of tables: the original fitted anew on the training part without hardening it. What it gains is none of hardening's."""
     clean_change: PairedChange
     robust_change: PairedChange
     verdict: HardeningVerdict
