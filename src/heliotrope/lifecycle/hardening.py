@@ -21,8 +21,8 @@ HARDENING = ("harden.*",)
 _SUFFIXES = {
     "application/x-safetensors": ".safetensors",
     "application/x-skops": ".skops",
-    "application/x-ubjson": ".ubj",
-    "application/x-lightgbm": ".txt",
+    "application/x-xgboost-ubj": ".ubj",
+    "text/x-lightgbm": ".txt",
     "application/x-catboost": ".cbm",
 }
 
