@@ -84,3 +84,61 @@ def test_an_attack_that_was_killed_goes_on_and_ends_as_one_that_was_not(helio, p
     assert [item["id"] for item in told] == [item["id"] for item in expected]
     assert told
     assert not list((project / ".heliotrope" / "unfinished").iterdir())
+
+
+class _Opens:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self):
+        return (open, (str(self._path), "w"))
+
+
+OFFLINE = """
+import socket
+import torch
+
+
+def build():
+    try:
+        socket.create_connection(("127.0.0.1", PORT), timeout=2)
+    except OSError:
+        pass
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+"""
+
+
+def test_a_hostile_checkpoint_is_refused_and_nothing_of_it_runs(helio, project, tmp_path):
+    """The whole way of an attack and of an explanation, with weights that are a program."""
+    import torch
+
+    made = tmp_path / "it-ran"
+    (project / "weights.safetensors").unlink()
+    torch.save({"1.weight": _Opens(made), "1.bias": torch.zeros(3)}, project / "weights.pt")
+    config = project / "heliotrope.yaml"
+    config.write_text(config.read_text().replace("weights.safetensors", "weights.pt"))
+    for command in (("attack", "--only", "evasion.pgd"), ("explain",)):
+        said = helio(*command, "--project", project, "--allow-code", "--preset", "quick")
+        assert said.code == 3, said.out
+    assert (
+        "holds more than tensors" in helio("attack", "--project", project, "--allow-code", "--only", "evasion.pgd").out
+    )
+    assert not made.exists()
+
+
+def test_an_attack_reaches_nobody(helio, project):
+    """The loader tries to call a server of this machine: where the system permits it, the worker has no network at all."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        (project / "network.py").write_text(OFFLINE.replace("PORT", str(server.getsockname()[1])))
+        said = helio("attack", "--project", project, "--allow-code", "--only", "evasion.pgd", "--format", "json")
+        (run,) = [one for one in said.json()["runs"] if one["check"] == "evasion.pgd"]
+        if run["environment"].get("network") != "none":
+            pytest.skip("this system lets no process leave the network")
+        with pytest.raises(TimeoutError):
+            server.accept()
+        assert run["outcome"] == "passed"
