@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)  # and back afterwards, wherever a test has gone
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "heliotrope.yaml").write_text("version: 1\nproject: demo\nchecks: {time_limit: 2}\n")
+    (folder / "heliotrope.yaml").write_text("version: 1\nproject: demo\nchecks: {time_limit: 6}\n")
     (folder / "model.safetensors").write_bytes(CLEAN)
     return folder
 
@@ -99,7 +99,7 @@ def test_a_file_that_is_written_to_all_the_time_does_not_hold_the_run_up(helio, 
 def test_a_stopped_worker_ends_at_the_time_limit(helio, project, tmp_path):
     said = helio("assess", project, "--only", "a.stopped", "--format", "json", env=plugin(tmp_path, "pass"))
     assert said.code == 3
-    assert outcomes(said)["a.stopped"] == ("error", "stopped after 2 s (checks.time_limit)")
+    assert outcomes(said)["a.stopped"] == ("error", "stopped after 6 s (checks.time_limit)")
 
 
 def test_signals_that_interrupt_system_calls_change_nothing(project):
