@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from heliotrope.cli._part import part_options
 from heliotrope.cli._progress import observer_for
 from heliotrope.cli._settings import global_options, settings_of
 from heliotrope.cli.assess import SAMPLE
 from heliotrope.core.text import printable
-from heliotrope.lifecycle.assessing import AssessOptions, assess
+from heliotrope.lifecycle.assessing import assess
 from heliotrope.lifecycle.attacking import ATTACKS, attack_exit_code, attack_rules, attack_runs
 from heliotrope.lifecycle.planning import Selection
 
@@ -41,18 +42,7 @@ def command(ctx: click.Context, /, models: tuple[str, ...], project: Path, **cho
     """
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
-    options = AssessOptions(
-        config_file=settings.config,
-        settings={
-            "ledger": settings.ledger,
-            "suite": chosen["preset"],
-            "seed": chosen["seed"],
-            "sample": chosen["sample"],
-        },
-        selection=Selection(only=chosen["only"] or ATTACKS, models=models),
-        fresh=chosen["fresh"],
-        allow_code=chosen["allow_code"],
-    )
+    options = part_options(settings, chosen, Selection(only=chosen["only"] or ATTACKS, models=models))
     with observer_for(settings) as observer:
         assessed = assess(project, options, observer=observer)
     from heliotrope import report

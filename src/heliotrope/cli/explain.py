@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from heliotrope.cli._part import part_options
 from heliotrope.cli._progress import observer_for
 from heliotrope.cli._settings import global_options, settings_of
 from heliotrope.cli.assess import SAMPLE
 from heliotrope.core.text import printable
-from heliotrope.lifecycle.assessing import AssessOptions, assess
+from heliotrope.lifecycle.assessing import assess
 from heliotrope.lifecycle.explaining import EXPLANATIONS, explain_exit_code, explain_runs, export_pictures
 from heliotrope.lifecycle.planning import Selection
 
@@ -49,18 +50,8 @@ def command(ctx: click.Context, /, models: tuple[str, ...], project: Path, **cho
     """
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
-    options = AssessOptions(
-        config_file=settings.config,
-        settings={
-            "ledger": settings.ledger,
-            "suite": chosen["preset"],
-            "seed": chosen["seed"],
-            "sample": chosen["sample"],
-        },
-        selection=Selection(only=chosen["only"] or EXPLANATIONS, models=models),
-        fresh=chosen["fresh"],
-        allow_code=chosen["allow_code"],
-        fail_on=chosen["fail_on"],
+    options = part_options(
+        settings, chosen, Selection(only=chosen["only"] or EXPLANATIONS, models=models), fail_on=chosen["fail_on"]
     )
     with observer_for(settings) as observer:
         assessed = assess(project, options, observer=observer)

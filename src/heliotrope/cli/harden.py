@@ -5,13 +5,14 @@ from typing import Any, get_args
 
 import click
 
+from heliotrope.cli._part import part_options
 from heliotrope.cli._progress import observer_for
 from heliotrope.cli._settings import global_options, settings_of
 from heliotrope.cli.assess import SAMPLE
 from heliotrope.config.hardening import NetworkMethod, TableMethod
 from heliotrope.core.errors import UsageError
 from heliotrope.core.text import printable
-from heliotrope.lifecycle.assessing import AssessOptions, assess
+from heliotrope.lifecycle.assessing import assess
 from heliotrope.lifecycle.hardening import HARDENING, harden_exit_code, hardened_models, write_model
 from heliotrope.lifecycle.planning import Selection
 
@@ -61,24 +62,8 @@ def command(ctx: click.Context, /, models: tuple[str, ...], project: Path, **cho
         raise UsageError("--to names one file", hint="name the model it is for, as in helio harden NAME --to FILE")
     settings = settings_of(ctx)
     form = settings.choose_format("table", "json")
-    options = AssessOptions(
-        config_file=settings.config,
-        settings={
-            "ledger": settings.ledger,
-            "suite": chosen["preset"],
-            "seed": chosen["seed"],
-            "sample": chosen["sample"],
-        },
-        selection=Selection(only=HARDENING, models=models),
-        fresh=chosen["fresh"],
-        allow_code=chosen["allow_code"],
-        harden={
-            "method": chosen["method"],
-            "tables": chosen["tables"] or None,
-            "epochs": chosen["epochs"],
-            "start": chosen["start"],
-        },
-    )
+    said = {key: chosen[key] for key in ("method", "epochs", "start")} | {"tables": chosen["tables"] or None}
+    options = part_options(settings, chosen, Selection(only=HARDENING, models=models), harden=said)
     with observer_for(settings) as observer:
         assessed = assess(project, options, observer=observer)
     from heliotrope import report

@@ -7,16 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.opened import Context as InMemory
 from tests.unit.harden.conftest import NETWORK
 
 from heliotrope.config.hardening import HardenConfig
 from heliotrope.config.schema import HeliotropeConfig
 from heliotrope.core.errors import InputError
-from heliotrope.core.evidence import Blob
 from heliotrope.core.predicates.behaviour import ThreatModel
-from heliotrope.core.records import sha256_hex
 from heliotrope.engine.files import digest_inputs
-from heliotrope.engine.interface import Limits, Project, Task
+from heliotrope.engine.interface import Project, Task
 from heliotrope.engine.registry import find_check
 
 torch = pytest.importorskip("torch", reason="needs torch (extra 'torch')")
@@ -33,21 +32,12 @@ pytestmark = pytest.mark.torch
 _numbers = itertools.count()
 
 
-class Context:
-    """A RunContext that keeps everything in memory."""
-
-    limits = Limits()
-
-    def __init__(self, workdir):
-        self.workdir, self.blobs = workdir, {}
+class Context(InMemory):
+    """One that also holds the progress it is told against its whole."""
 
     def progress(self, done, total, text=""):
+        super().progress(done, total, text)
         assert 0 <= done <= total * (1 + 1e-9), text
-
-    def store(self, data, media_type):
-        blob = Blob(sha256=sha256_hex(data), size=len(data), media_type=media_type)
-        self.blobs[blob.sha256] = data
-        return blob
 
 
 @pytest.fixture
