@@ -85,7 +85,7 @@ def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subje
         if entry.predicate_type == requirement.predicate and entry.id in one.evidence
     ]
     if found:
-        lowest = _lowest(found, requirement.by_lowest) if requirement.by_lowest is not None else None
+        lowest = _lowest(found, requirement)
         held = [_hold_entry(requirement, entry, one, wanted) for entry, one in lowest or found]
         choose = min if lowest else max
         return choose(held, key=lambda one: _WORSE.index(one.state))
@@ -94,12 +94,24 @@ def hold_evidence(requirement: EvidenceRequirement, facts: Facts, subject: Subje
     return Held("unknown", wanted, "no evidence", *_absent(run, requirement.check), run.evidence if run else ())
 
 
-def _lowest(found: list[tuple[EvidenceEntry, RunEntry]], path: str) -> list[tuple[EvidenceEntry, RunEntry]] | None:
-    """Those with the lowest number; None where one has no number, since it might be the lowest."""
-    values = [_field(entry.predicate, path) for entry, _ in found]
+def _lowest(
+    found: list[tuple[EvidenceEntry, RunEntry]], requirement: EvidenceRequirement
+) -> list[tuple[EvidenceEntry, RunEntry]] | None:
+    """Those that decide by their number; None where that is not asked for, or one has no number: it might be the lowest."""
+    if requirement.by_lowest is None:
+        return None
+    values = [_field(entry.predicate, requirement.by_lowest) for entry, _ in found]
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return None
-    return [one for one, value in zip(found, values, strict=True) if value == min(values)]
+    lowest = limit = min(values)
+    if requirement.within is not None:
+        ends = [
+            _field(entry.predicate, f"{requirement.within}.high")
+            for (entry, _), value in zip(found, values, strict=True)
+            if value == lowest
+        ]
+        limit = min((end for end in ends if isinstance(end, int | float)), default=lowest)
+    return [one for one, value in zip(found, values, strict=True) if value <= limit]
 
 
 def _hold_entry(requirement: EvidenceRequirement, entry: EvidenceEntry, run: RunEntry, wanted: str) -> Held:

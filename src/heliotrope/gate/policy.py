@@ -114,6 +114,9 @@ class EvidenceRequirement(Record):
     by_lowest: str | None = None
     """Dotted path of a number: where checks gave several pieces, those with the lowest one decide, and one of them that passes
     suffices, as a doubt about the weaker of two attacks does not matter. Without it every piece must pass."""
+    within: str | None = None
+    """With by_lowest: dotted path of the number's interval. Pieces whose number lies within the interval of the lowest decide with it:
+    an attack that worked confirms a stronger one that leaves a doubt, where both found the same but for chance."""
 
     @model_validator(mode="after")
     def _some_test(self) -> Self:

@@ -441,3 +441,16 @@ def test_other_evidence_of_an_attack_neither_counts_nor_hides_what_does():
     assert judge(facts).verdict == "allow"
     alone = replace(good_facts(), runs=(*good_facts().runs[:-1], geometry, patch))
     assert state_of(judge(alone), "attack-sound") == "unknown"
+
+
+@pytest.mark.parametrize(("weaker", "state"), [(0.82, "pass"), (0.9, "unknown")])
+def test_an_attack_that_worked_confirms_a_doubtful_one_only_where_both_found_the_same_but_for_chance(weaker, state):
+    """Trap: at 0.9 the other attack found much less, and says nothing of what the doubtful one may have missed."""
+    facts = attacked(("evasion.ensemble", "doubtful", 0.8), ("evasion.pgd", "sound", weaker))
+    entries = [
+        entry.model_copy(
+            update={"predicate": entry.predicate | {"robust_interval": {"low": value - 0.04, "high": value + 0.04}}}
+        )
+        for entry, value in zip(facts.evidence[1:], (0.8, weaker), strict=True)
+    ]
+    assert state_of(judge(replace(facts, evidence=(facts.evidence[0], *entries))), "attack-sound") == state
